@@ -1,7 +1,7 @@
 import Hashing
 import Testing
 
-@Suite("Hashes by OpenSSL") struct HashingTests {
+@Suite("Hashes that OpenSSL computes") struct HashingTests {
     @Test(
         "SHA-256 of the standard's examples",
         arguments: [
@@ -20,7 +20,7 @@ import Testing
         #expect(hash.digest().hexadecimal == digest)
     }
 
-    @Test("A copy of a SHA-256 goes on by itself") func copies() {
+    @Test("A copy of a SHA-256 is independent of the original") func copies() {
         var hash = SHA256()
         hash.update("a".utf8)
         var copy = hash
@@ -30,7 +30,8 @@ import Testing
         #expect(copy.digest() == SHA256.digest(of: "ax".utf8))
     }
 
-    // RFC 4231 sections 4.2, 4.3 and 4.7, and one with a key of no octets (made with Python's hmac).
+    // The examples are from RFC 4231 sections 4.2, 4.3 and 4.7. The last one has an empty key (made with Python's
+    // hmac).
     @Test(
         "HMAC with SHA-256 of the standard's examples",
         arguments: [
@@ -52,8 +53,8 @@ import Testing
         #expect(HMACSHA256.code(for: text.utf8, key: key).hexadecimal == code)
     }
 
-    /// H and the encrypted first counter block under the key of zeros: Test Case 1 of McGrew and Viega, "The Galois/Counter Mode of
-    /// Operation (GCM)", appendix B.
+    /// The hash key H and the encrypted first counter block for a key of zeros, from Test Case 1 of McGrew and Viega,
+    /// "The Galois/Counter Mode of Operation (GCM)", appendix B.
     private static let zeroKey = (
         hash: Block(high: 0x66e9_4bd4_ef8a_2c3b, low: 0x884c_fa59_ca34_2b2e),
         mask: Block(high: 0x58e2_fcce_fa7e_3061, low: 0x367f_1d57_a4e7_455a)
@@ -64,7 +65,8 @@ import Testing
         var low: UInt64
     }
 
-    /// GHASH as SP 800-38D section 6.4 defines it, a bit at a time, over octets that are authenticated only.
+    /// Computes the code bit by bit, with GHASH as SP 800-38D section 6.4 defines it. The octets are only
+    /// authenticated, not encrypted.
     private static func code(of octets: [UInt8]) -> [UInt8] {
         func value(_ octets: some Collection<UInt8>) -> UInt64 { octets.reduce(0) { $0 << 8 | UInt64($1) } }
         var blocks = stride(from: 0, to: octets.count, by: 16).map { start in
@@ -96,7 +98,7 @@ import Testing
         }
     }
 
-    @Test("GMAC is GMAC, however its octets come", arguments: [0, 1, 15, 16, 17, 1000, 70_001])
+    @Test("GMAC gives the standard's code for octets in pieces", arguments: [0, 1, 15, 16, 17, 1000, 70_001])
     func gmac(count: Int) throws {
         let key = try #require(GMAC.Key([UInt8](repeating: 0, count: 16)))
         let octets = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
@@ -110,7 +112,7 @@ import Testing
         }
     }
 
-    @Test("Codes differ by key") func keys() throws {
+    @Test("Different keys give different codes") func keys() throws {
         let codes = try (UInt8(0)..<3).map { octet in
             var code = GMAC(try #require(GMAC.Key([UInt8](repeating: octet, count: GMAC.Key.length))))
             "content".utf8.withContiguousStorageIfAvailable { code.update(UnsafeRawBufferPointer($0)) }
@@ -120,7 +122,7 @@ import Testing
         #expect(GMAC.Key([1, 2]) == nil)
     }
 
-    @Test("A copy of a GMAC that would go on beside it stops the process") func diverging() async throws {
+    @Test("Updating both a GMAC and its copy stops the process") func diverging() async throws {
         await #expect(processExitsWith: .failure) {
             var code = GMAC(GMAC.Key([UInt8](repeating: 1, count: 16))!)
             var copy = code

@@ -8,7 +8,7 @@ import Testing
 @Suite struct JSONValueTests {
     private func text(_ value: JSONValue) -> String { String(decoding: value.bytes, as: UTF8.self) }
 
-    /// Scripts see each member, also one without a value.
+    /// Scripts find each member, even if it has no value.
     @Test func membersAreSortedAndNullIsWritten() {
         let value = JSONValue.object([
             "b": .array([.integer(1), .number(0.5), .bool(true)]), "a": JSONValue(String?.none), "c": .string("\"é\n"),

@@ -42,7 +42,7 @@ import Testing
             ])
     }
 
-    /// Their names say what they are, in whatever order they come.
+    /// The name of each socket says what it is for. The order of the sockets does not matter.
     @Test func socketsThatSystemdPassedOn() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]
@@ -70,7 +70,8 @@ import Testing
     @Test func whatSystemdGotWrongStopsTheStart() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]
-        // No socket, none of SMTP, one without a scheme, and one for a load balancer that is not known.
+        // There is no socket, no socket for SMTP, a socket with an unknown name, or a socket for a load balancer
+        // although `proxy_networks` is empty.
         for manager in [manager(), manager("https"), manager("smtp", "imap"), manager("smtp+proxy")] {
             #expect(throws: CommandError.self) { try places(settings, manager) }
         }
@@ -79,7 +80,7 @@ import Testing
         #expect(throws: CommandError.self) { try places(settings, manager("smtp")) }
     }
 
-    /// systemd has bound them then: root binds nothing.
+    /// systemd has already bound the sockets, so root binds nothing.
     @Test func rootBindsNothingIfSystemdHas() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]

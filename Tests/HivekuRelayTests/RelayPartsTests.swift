@@ -13,7 +13,7 @@ import UnixSignals
 @testable import hiveku_relay
 
 @Suite struct RelayPartsTests {
-    /// A part that says everything of itself.
+    /// A part that implements every member of `RelayPart`.
     private struct Example: RelayPart {
         let name: String
         let told = Calls()
@@ -32,7 +32,7 @@ import UnixSignals
         var scrapeSources: [ScrapeSource] { [.openConnections { 1 }] }
     }
 
-    /// A part that only runs.
+    /// A part that implements only `run`.
     private struct Silent: RelayPart {
         func run(among _: RelayParts) async {}
     }
@@ -47,12 +47,12 @@ import UnixSignals
         #expect(parts.services.count == 3)
         #expect(parts.heartbeats(every: .seconds(1)).count == 2)
         #expect(parts.liveness.map(\.name) == ["first lives", "last lives"])
-        // What clients reach starts last and comes first here.
+        // The parts that clients reach start last, and their readiness comes first.
         #expect(parts.readiness.map(\.name) == ["last is ready", "first is ready"])
         #expect(parts.scrapeSources.count == 2)
     }
 
-    /// A relay with all that settings can switch on. It starts and ends.
+    /// A relay with every part that settings can enable. The relay starts and ends.
     @Test(.timeLimit(.minutes(5))) func eachPartIsThereOnceAndInOrder() async throws {
         let directory = try TemporaryDirectory()
         var settings = RelaySettings.demo(directory: directory.path)
@@ -63,7 +63,7 @@ import UnixSignals
         settings.admin.listen = .unix(path: directory.file("admin"))
         settings.metrics.listen = .unix(path: directory.file("metrics"))
         settings.ses.region = "eu-west-1"
-        // Nothing listens there.
+        // No program listens at this port.
         settings.ses.endpoint = "http://127.0.0.1:1"
         settings.feedback.queueURL = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
         settings.feedback.endpoint = "http://127.0.0.1:1"
@@ -81,7 +81,7 @@ import UnixSignals
                 "SenderReportsPart", "FeedbackPart", "LanePart", "LanePart", "AdmissionPart", "OperatorPagePart",
                 "ListenersPart", "SupervisionPart",
             ])
-        // Health asks by name, so no two may have the same.
+        // Health identifies parts by name, so no two parts may have the same name.
         let liveness = relay.parts.liveness.map(\.name).filter { !$0.hasPrefix("event loop") }
         #expect(liveness == ["store", "live worker", "test worker"])
         #expect(Set(relay.parts.liveness.map(\.name)).count == relay.parts.liveness.count)

@@ -11,7 +11,7 @@ import UnixSignals
 @testable import hiveku_relay
 
 @Suite struct ReloadPartTests {
-    /// What SIGHUP told the other parts.
+    /// A part that records the settings that it gets at SIGHUP.
     private final class Follower: RelayPart {
         private let settings = Mutex<[RelaySettings]>([])
         var told: [RelaySettings] { settings.withLock { $0 } }
@@ -90,7 +90,7 @@ import UnixSignals
         expectNothingChanged(before)
     }
 
-    /// The demo has its own settings.
+    /// The demo has no file of settings to read again.
     @Test func withoutSettingsOnlyCertificatesAreRead() async throws {
         let before = fingerprints
         try files.renew()

@@ -19,7 +19,7 @@ import Testing
         #expect(ServiceManager(environment: environment, processID: 7).watchdogInterval == interval)
     }
 
-    /// Variables that were meant for a parent process say nothing about this one.
+    /// Variables that systemd set for a parent process do not apply to this one.
     @Test(arguments: [
         [:], ["LISTEN_PID": "8", "LISTEN_FDS": "1"], ["LISTEN_PID": "7", "LISTEN_FDS": "0"],
         ["LISTEN_PID": "7", "LISTEN_FDS": "65"], ["LISTEN_PID": "7"], ["LISTEN_FDS": "1"],

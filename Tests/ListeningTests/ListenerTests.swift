@@ -8,12 +8,12 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// On real sockets: what a listener makes of its place.
+/// Listeners on real sockets, at each kind of `ListenPlace`.
 @Suite(.timeLimit(.minutes(1))) struct ListenerTests {
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     private static let group = MultiThreadedEventLoopGroup.singleton
 
-    /// Says whom it takes the client for, then what it reads.
+    /// Sends the client's address, then everything that it reads.
     private final class Echo: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
@@ -48,7 +48,7 @@ import Testing
         }
     }
 
-    /// What comes back for `text`, up to `end` or to the end of the connection.
+    /// Sends `text`. Returns the answer, up to `end` or to the end of the connection.
     private static func talk(_ listener: Listener, _ text: String, until end: String) async throws -> String {
         let address = try #require(listener.address)
         let channel = try await ClientBootstrap(group: group).connect(to: address) { channel in
@@ -57,7 +57,7 @@ import Testing
             }
         }
         return try await channel.executeThenClose { inbound, outbound in
-            // A listener may have hung up already.
+            // The listener may have closed the connection already.
             if !text.isEmpty { try await outbound.write(ByteBuffer(string: text)) }
             var heard = ""
             for try await buffer in inbound {
@@ -99,7 +99,7 @@ import Testing
 
     // MARK: Unix sockets
 
-    /// What a process that has crashed leaves behind: the file of a socket that nobody listens at.
+    /// Leaves the file of a socket at which no process listens, as a process that crashed does.
     private static func leaveSocket(at path: String) throws {
         let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
         try #require(descriptor >= 0)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Listening
 
-/// What the client's handlers see, in order.
+/// Records the events that the client's handlers get, in order.
 private final class Probe: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
@@ -49,7 +49,7 @@ private final class Probe: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) { note("inactive") }
 }
 
-/// Counts the reads that come to the socket.
+/// Counts the reads that reach the socket.
 private final class ReadCounter: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer
 
@@ -145,7 +145,7 @@ private final class ProxiedConnection {
         try connection.send(header + Array("EHLO".utf8))
         #expect(connection.clients == [Self.client])
         #expect(connection.probe.events == ["active", "EHLO", "complete"])
-        // The read that the probe asked for at first was answered with them; only the next one goes to the socket.
+        // The probe's first read returned these octets. Only its next read goes to the socket.
         #expect(connection.counter.count - before == 1)
     }
 
@@ -166,7 +166,7 @@ private final class ProxiedConnection {
         }
     }
 
-    /// The balancer's own connection, such as a health check.
+    /// A connection of the load balancer itself, such as a health check.
     @Test(arguments: [Array("PROXY UNKNOWN\r\n".utf8), ProxySample.block(0x20, 0)])
     func theBalancerItself(header: [UInt8]) throws {
         let connection = try ProxiedConnection()
@@ -179,7 +179,7 @@ private final class ProxiedConnection {
         #expect(connection.refusals == [.network])
         #expect(!connection.channel.isActive)
         #expect(connection.limiter.unidentifiedCount == 0)
-        // A dual-stack socket names its IPv4 peers so.
+        // A dual-stack socket shows an IPv4 peer with such an address.
         #expect(try ProxiedConnection(from: "::ffff:192.0.2.65").channel.isActive)
     }
 
@@ -232,7 +232,7 @@ private final class ProxiedConnection {
         #expect(connection.refusals.isEmpty)
     }
 
-    /// A client that only looks whether the port is open leaves no line.
+    /// A client that only checks whether the port is open causes no log line.
     @Test(arguments: ["input", "connection", "error"])
     func anEndBeforeTheFirstOctetIsNoRefusal(of what: String) throws {
         let connection = try ProxiedConnection()
@@ -270,7 +270,7 @@ private final class ProxiedConnection {
         #expect(connection.limiter.unidentifiedCount == 0)
     }
 
-    /// A quarter of all connections may be without their header, and never fewer than 16.
+    /// At most a quarter of all connections may wait for their header, but 16 are always allowed.
     @Test func connectionsWithoutTheirHeaderAreBounded() throws {
         for (maximum, waiting) in [(4, 16), (100, 25)] {
             let limiter = ConnectionLimiter(maximum: maximum, maximumPerClient: 4)
@@ -282,7 +282,7 @@ private final class ProxiedConnection {
             #expect(limiter.unidentifiedCount == waiting)
             try connections[0].send(ProxySample.line)
             #expect(try ProxiedConnection(limiter: limiter).channel.isActive)
-            // They take none of the clients' places.
+            // Connections that wait for their header do not count as connections of clients.
             #expect(limiter.count == 0)
         }
     }
@@ -293,7 +293,7 @@ private final class ProxiedConnection {
         .network, .cut, .late, .limit, .header(.missing), .header(.tooLong), .header(.malformed), .header(.unsupported),
     ]
 
-    /// Each says which setting, or whose, to change.
+    /// Each refusal says what to change, in the relay or in the load balancer.
     @Test func eachHasItsWordsAndItsRemedy() {
         let peer = IPAddress(ipv4: 0x7F00_0001)
         let refusals = Self.reasons.map { ProxyRefusal(peer: peer, reason: $0) }

@@ -3,7 +3,7 @@ import NIOCore
 import RelayCore
 import Testing
 
-/// The headers of both versions, as the load balancers' octets.
+/// PROXY headers of both versions, as the octets that load balancers send.
 enum ProxySample {
     static let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
     static let addresses4: [UInt8] = [192, 0, 2, 7, 192, 0, 2, 1, 0x9C, 0x40, 0x02, 0x4B]
@@ -13,7 +13,7 @@ enum ProxySample {
         return signature + [command, kind, UInt8(length >> 8), UInt8(length & 0xFF)] + rest
     }
 
-    /// Source, destination and ports of IPv6.
+    /// The source address, the destination address and the ports for IPv6.
     static func addresses6(_ source: String) -> [UInt8] {
         let bytes = IPAddress(source).map(\.bytes) ?? []
         let whole = bytes.count == 4 ? [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + bytes : bytes
@@ -47,7 +47,7 @@ enum ProxySample {
         #expect(rest == Array("EHLO x\r\n".utf8))
     }
 
-    /// The balancer itself, or a client that it has no IP address of.
+    /// The connection is the load balancer's own, or the load balancer has no IP address of the client.
     @Test(arguments: ["UNKNOWN", "UNKNOWN 1 2 3", "UNKNOWN " + String(repeating: "f", count: 91)])
     func unknownLines(text: String) {
         #expect(Self.read(Array("PROXY \(text)\r\n".utf8)).0 == .header(ProxyHeader(client: nil)))
@@ -93,10 +93,11 @@ enum ProxySample {
             (ProxySample.block(0x21, 0x11, ProxySample.addresses4), "192.0.2.7"),
             (ProxySample.block(0x21, 0x21, ProxySample.addresses6("2001:db8::7")), "2001:db8::7"),
             (ProxySample.block(0x21, 0x21, ProxySample.addresses6("192.0.2.7")), "192.0.2.7"),
-            // Extensions are passed over, whatever they hold.
+            // Extensions are ignored, whatever they contain.
             (ProxySample.block(0x21, 0x11, ProxySample.addresses4 + [5, 0, 2, 1, 2]), "192.0.2.7"),
             (ProxySample.block(0x21, 0x11, ProxySample.addresses4 + [5, 0xFF]), "192.0.2.7"),
-            // LOCAL, whatever it names; no family; Unix sockets; UDP, for which a receiver may use the peer's address.
+            // LOCAL, whatever follows it; no address family; Unix sockets; UDP, for which a receiver may use the peer's
+            // address.
             (ProxySample.block(0x20, 0x00), nil), (ProxySample.block(0x20, 0x11, ProxySample.addresses4), nil),
             (ProxySample.block(0x20, 0xFF), nil), (ProxySample.block(0x20, 0x11, [1]), nil),
             (ProxySample.block(0x21, 0x00), nil), (ProxySample.block(0x21, 0x00, [1, 2, 3]), nil),
@@ -133,7 +134,7 @@ enum ProxySample {
         #expect(Self.read(block.dropLast()).0 == .needsMore)
     }
 
-    /// In every place where a network may cut it.
+    /// The network may cut a header after any octet.
     @Test(arguments: [
         ProxySample.line, ProxySample.block(0x21, 0x11, ProxySample.addresses4 + [4, 0, 1, 0]),
         ProxySample.block(0x20, 0),

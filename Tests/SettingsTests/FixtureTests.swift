@@ -30,7 +30,7 @@ import Testing
         for secret in Self.secrets { #expect(!said.contains(secret), "\(said)") }
     }
 
-    /// What the fixtures have that may be secret.
+    /// Texts in the fixtures that may be secret.
     private static let secrets = [
         "open-sesame", "relay.internal", "wJalrXUtnFEMI", "EXAMPLE", "abcdefghij", "ABCDEFGHIJ", "bm90IGEga2V5",
         "somebody", "something", "not-repeated",

@@ -14,7 +14,7 @@ import Testing
         var testDescription: String { "at \(at.seconds)" }
     }
 
-    /// Answers come before the look; the look judges first and asks then.
+    /// In each step, the answers come first. Then the test lists the silent parts, and then it asks the parts.
     @Test(arguments: [
         (
             "all answer",

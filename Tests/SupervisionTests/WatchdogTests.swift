@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct WatchdogTests {
-    /// A real event loop that somebody blocks.
+    /// The test blocks a real event loop.
     @Test func anEventLoopThatHangsIsSeen() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let clock = ManualClock()
@@ -15,7 +15,7 @@ import Testing
             Watchdog.Part.eventLoop(loop, "event loop \(number)", timeout: .seconds(15))
         }
         let watchdog = Watchdog(parts, clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        /// What was asked has been answered, by all but those that hang.
+        /// Waits until these event loops have answered what they were asked.
         let settle = { (loops: [Int]) in
             for (number, loop) in group.makeIterator().enumerated() where loops.contains(number) {
                 try await loop.submit {}.get()
@@ -27,7 +27,7 @@ import Testing
         let loops = Array(group.makeIterator())
         loops[0].execute { release.wait() }
         clock.advance(.seconds(16))
-        // All have answered; now the first is asked while it hangs.
+        // All loops have answered. Now the first one is asked while it hangs.
         #expect(watchdog.check())
         try await settle([1])
         clock.advance(.seconds(15))
