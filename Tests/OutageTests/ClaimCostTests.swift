@@ -4,8 +4,8 @@ import SQLiteStore
 import TestSupport
 import Testing
 
-/// What a claim costs when much is queued. Says what it measured and asserts no time; runs when CLAIM_COST_MESSAGES says
-/// how many messages are to be queued (1000000 take a minute or two).
+/// Measures what a claim costs when many messages are queued. The test prints the times and asserts none. It runs only
+/// if CLAIM_COST_MESSAGES is the number of messages to queue (1000000 take a minute or two).
 @Suite struct ClaimCostTests {
     @Test(.enabled(if: number("CLAIM_COST_MESSAGES") != nil))
     func claimingFromAFullQueueAndFromAShortOne() async throws {

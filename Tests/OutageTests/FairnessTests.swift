@@ -3,9 +3,9 @@ import RelayCore
 import TestSupport
 import Testing
 
-/// One sender at a time, so that the order of deliveries is that of the worker's decisions.
+/// The worker sends one message at a time, so that the order of deliveries is that of its decisions.
 @Suite struct FairnessTests {
-    /// What one key has queued: 5,000, or as many as OUTAGE_MESSAGES says.
+    /// The number of messages that one key has queued: the value of OUTAGE_MESSAGES, or 5,000.
     static let many = number("OUTAGE_MESSAGES") ?? 5000
 
     private static func configuration(claiming round: Int) -> DeliveryConfiguration {
@@ -22,12 +22,13 @@ import Testing
         let order = site.standIn.taken.map(\.key)
         let isFair = isInTurn(order)
         #expect(isFair)
-        // So the small ones are through after ten rounds.
+        // So all messages of the ten other keys are sent after ten rounds.
         let end = order.lastIndex { $0 != site.keys[0] } ?? .max
         #expect(end < 11 * 10)
     }
 
-    /// Neither claims that hold less than a round of the keys nor those that hold more and a part give anybody more.
+    /// A claim may hold less than one message of each key, or one and a part of the next round. No key gets more
+    /// because of that.
     @Test(arguments: [1, 2, 3, 4, 5, 7, 64])
     func keysWithAlikeQueuesGetAlikeShares(round: Int) async throws {
         let site = try await Site(keys: 3, FairnessTests.configuration(claiming: round))
@@ -41,15 +42,15 @@ import Testing
 
     struct Arrival {
         var configuration: DeliveryConfiguration
-        /// What the worker holds when it has all that it may claim.
+        /// The largest number of deliveries that the worker holds.
         var round: Int
     }
 
-    /// A message that comes while a long queue is being worked waits for what is claimed already, and no longer.
+    /// A message that arrives while a long queue is being sent waits only for the deliveries that are already claimed.
     @Test(
         arguments: [
             Arrival(configuration: FairnessTests.configuration(claiming: 64), round: 64),
-            // At the rate of a new account only a second's worth is held.
+            // At the rate of a new account, the worker holds only the deliveries of one second.
             Arrival(configuration: .init(concurrency: 1, pacing: .account(maximumRate: 14)), round: 15),
         ])
     func whoComesLaterWaitsOneRound(arrival: Arrival) async throws {

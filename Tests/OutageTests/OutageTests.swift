@@ -7,23 +7,23 @@ import Testing
 
 @Suite struct OutageTests {
     enum Outage: CaseIterable {
-        /// SES can't be reached: every delivery is retried, and each for itself.
+        /// SES can't be reached: each delivery is retried on its own.
         case noConnection
-        /// SES has paused the account: the lane is held, and only probed.
+        /// SES has paused the account: the lane is held, and the worker only probes SES.
         case accountPaused
 
         var condition: StandIn.Condition { self == .noConnection ? .down : .paused }
-        /// Of one delivery, at most, once SES is there again.
+        /// The longest time that one delivery waits after SES is available again.
         var longestPause: Duration { self == .noConnection ? .seconds(3600 * 1.2) : .seconds(300) }
     }
 
-    /// 2,000 messages, or as many as OUTAGE_MESSAGES says: 100,000 take a release build a few minutes.
+    /// The number of messages: the value of OUTAGE_MESSAGES, or 2,000. A release build needs a few minutes for 100,000.
     static let messages = number("OUTAGE_MESSAGES") ?? 2000
     static let hours = 6
-    /// Time goes in steps, as on a machine that has much else to do.
+    /// The clock moves in steps of this length, as a program on a busy machine sees it.
     static let stride = Duration.seconds(60)
 
-    /// One key has half of the mail, others have less.
+    /// The key of each of ten messages in a row. One key has half of the messages, the others have fewer.
     static let shares = [0, 0, 0, 0, 0, 1, 1, 2, 3, 4]
 
     @Test(.timeLimit(.minutes(OutageTests.messages > 2000 ? 60 : 3)), arguments: Outage.allCases)
@@ -55,7 +55,7 @@ import Testing
         let claims = site.queue.claims
         let isFair = claims.allSatisfy(isInTurn)
         #expect(isFair)
-        // What was held is due all at once, so that the turns go on from claim to claim.
+        // All held deliveries become due at once, so the keys' turns continue from one claim to the next.
         let isFairThroughout = isInTurn(claims[claimsBefore...].joined())
         if outage == .accountPaused { #expect(isFairThroughout) }
 
@@ -71,7 +71,7 @@ import Testing
             $0.history.count == $0.attempts && $0.history.last?.outcome == "sent" && !$0.maybeDuplicate
         }
         #expect(areComplete)
-        // What the account's pause cost, the messages don't pay for.
+        // The pause of the account costs no message an attempt.
         let cost = deliveries.count { $0.attempts > 1 }
         if outage == .accountPaused { #expect(cost == 0) }
     }
@@ -83,7 +83,7 @@ import Testing
         #expect(others.count < 500)
         switch outage {
         case .noConnection:
-            // A line a minute, of what fails and why, and one of the end.
+            // There is at most one line a minute about what fails and why, and one line about the end of the outage.
             let summaries = others.count { $0.level == .warning && $0.message.contains("connection-failed") }
             #expect(summaries > 0 && summaries <= OutageTests.hours * 60)
             let ends = others.count { $0.message.contains("succeed again") }

@@ -57,7 +57,8 @@ import Testing
     @Test(arguments: dispositions, End.allCases)
     func whatComesBackIsTreatedAsTheQueueWas(asked: (QueuedDisposition, DeliveryState), ends: End) async throws {
         let claimed = try await claim(at: later)
-        // The command took its time stamp before the delivery was claimed, and had to wait for its transaction.
+        // The command that revokes took its time stamp before the delivery was claimed, and then waited for its
+        // transaction.
         try await store.revokeKey(key, queued: asked.0, now: Sample.now)
         #expect(try await delivery.state == .sending)
         try await end(claimed, ends, at: later)
@@ -77,7 +78,8 @@ import Testing
         #expect(try await delivery.state == .simulated)
     }
 
-    /// Its lease ran out before its answer was on record: what was sent is not to be on record as dropped, nor sent by a release.
+    /// The delivery's lease ran out before its result was recorded. The message was sent, so it must not be recorded as
+    /// dropped, and a release must not send it again.
     @Test(arguments: dispositions)
     func whatIsSentIsSentAlsoWhenItWasTakenBack(asked: (QueuedDisposition, DeliveryState)) async throws {
         let claimed = try await claim(at: Sample.now)
@@ -92,7 +94,7 @@ import Testing
         #expect(try await store.perform(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 0)
     }
 
-    /// The last word counts.
+    /// The last revocation counts.
     @Test(arguments: dispositions)
     func revokingAgainChangesWhatBecomesOfIt(asked: (QueuedDisposition, DeliveryState)) async throws {
         let claimed = try await claim(at: later)
@@ -102,7 +104,7 @@ import Testing
         #expect(try await delivery.state == asked.1)
     }
 
-    /// Also within the millisecond of the revocation.
+    /// The release counts even in the same millisecond as the revocation.
     @Test(arguments: End.allCases)
     func whatAnOperatorReleasedIsTriedLikeAnyOther(ends: End) async throws {
         try await store.revokeKey(key, queued: .hold, now: Sample.now)

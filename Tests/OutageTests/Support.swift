@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Stands in for SES, and counts by itself what it took.
+/// Acts as SES, and counts the messages that it accepted.
 final class StandIn: Transport {
     var executor: (any TaskExecutor)? { nil }
 
@@ -22,9 +22,9 @@ final class StandIn: Transport {
     struct State: Sendable {
         var condition = Condition.up
         var attempts = 0
-        /// In this order.
+        /// The accepted messages, in order.
         var taken: [(message: MessageID, key: KeyID)] = []
-        /// The last answer was that the account may not send: the worker waits for its time to ask again.
+        /// The last answer was that the account may not send. The worker waits until it may ask again.
         var isRefusing = false
         var onTaking: @Sendable (_ before: Int) async throws -> Void = { _ in }
     }
@@ -34,7 +34,7 @@ final class StandIn: Transport {
 
     init(clock: SteppedClock) { self.clock = clock }
 
-    /// What happens while a message is being taken, with the number of those taken before.
+    /// Runs `body` while a message is being accepted. `before` is the number of messages that were accepted before it.
     func whenTaking(_ body: @escaping @Sendable (_ before: Int) async throws -> Void) {
         state.withLock { $0.onTaking = body }
     }
@@ -78,12 +78,13 @@ final class StandIn: Transport {
     }
 }
 
-/// The store as the worker's queue, which tells the clock what is under way and keeps who was claimed.
+/// The store as the worker's queue. It tells the clock when an operation runs, and keeps the keys of the claimed
+/// deliveries.
 final class WatchedQueue: DeliveryQueue {
     let store: SQLiteStore
     private let clock: SteppedClock
     private let keys = Mutex<[[KeyID]]>([])
-    /// Claimed and not settled.
+    /// The number of deliveries that are claimed and not settled.
     private let atWorker = Mutex(0)
 
     init(store: SQLiteStore, clock: SteppedClock) {
@@ -198,7 +199,7 @@ final class Site: Sendable {
         return submissions.map(\.id)
     }
 
-    /// Works while `body` runs, then is stopped and waited for.
+    /// Runs the worker while `body` runs, then stops it and waits for its end.
     func working(_ body: () async throws -> Void) async throws {
         let run = Task { await worker.run() }
         let result: Result<Void, any Error>
@@ -209,7 +210,7 @@ final class Site: Sendable {
         try result.get()
     }
 
-    /// Lets time pass until nothing is queued, at most so long.
+    /// Lets time pass until nothing is queued, but not longer than `limit`.
     func drain(within limit: Duration, stride: Duration) async throws {
         let end = clock.now() + limit
         while try await !store.queueStatus(now: clock.now()).depths.isEmpty, clock.now() < end {
@@ -221,7 +222,8 @@ final class Site: Sendable {
 /// A number from the environment, for the long forms of tests.
 func number(_ name: String) -> Int? { ProcessInfo.processInfo.environment[name].flatMap { Int($0) } }
 
-/// Whether keys are served strictly in turn: nobody before one who had less so far and has more to come.
+/// Whether keys are served strictly in turn: no key is served before a key that had fewer messages so far and has more
+/// to come.
 func isInTurn(_ order: some Collection<KeyID>) -> Bool {
     var left: [KeyID: Int] = [:]
     for key in order { left[key, default: 0] += 1 }

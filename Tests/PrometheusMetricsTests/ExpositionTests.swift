@@ -3,7 +3,7 @@ import Testing
 
 @testable import PrometheusMetrics
 
-/// What is written, octet for octet (Prometheus' text exposition format 0.0.4).
+/// The exact octets of the metrics page (Prometheus' text exposition format 0.0.4).
 @Suite struct ExpositionTests {
     @Test func allKinds() {
         let registry = PrometheusRegistry([

@@ -23,7 +23,7 @@ import Testing
         let lines = registry.exposition().split(separator: "\n")
         #expect(lines == ["# TYPE c counter", "c{n=\"0\"} 1", "c{n=\"1\"} 1", "c{n=\"2\"} 1"])
         #expect(registry.droppedSeries == 7)
-        // Those that are there go on.
+        // Series that exist already still count.
         Counter(label: "c", dimensions: [("n", "1")], factory: registry).increment()
         #expect(registry.exposition().contains("c{n=\"1\"} 2"))
         #expect(registry.droppedSeries == 7)

@@ -28,7 +28,8 @@ import Testing
         #expect(metrics.registry.droppedSeries == 0)
     }
 
-    /// A reason for which no authentication is refused is somebody's mistake, and becomes no series.
+    /// No authentication is refused for this reason. An event with such a reason is a mistake in the code, and makes no
+    /// series.
     @Test func anUnknownReasonIsNoLabel() {
         let metrics = RelayMetrics(version: "1")
         let before = metrics.registry.exposition()

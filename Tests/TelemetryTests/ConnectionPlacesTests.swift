@@ -20,7 +20,7 @@ import Testing
     @Test func theConnectionThatWaitedLongestMakesRoom() {
         let places = ConnectionPlaces(2)
         #expect(places.take(channels[0]) && places.take(channels[1]))
-        // The first one has asked again since, so the second has waited longer.
+        // The first connection has made a request since then, so the second one has waited longer.
         places.requestBegan(channels[0])
         places.requestEnded(channels[0])
         #expect(places.take(channels[2]))

@@ -17,7 +17,8 @@ import Testing
         #expect(findings.map(\.problem) == [nil, "broken", StoreError.full.description])
     }
 
-    /// A part that hangs: it is asked once, however many look; and is well again as soon as it answers.
+    /// A part that hangs is asked only once, however often its health is asked for. It is healthy again as soon as it
+    /// answers.
     @Test func aPartThatHangs() async {
         let gate = Gate()
         let health = Health(
@@ -49,7 +50,7 @@ import Testing
     }
 }
 
-/// Holds up who comes until it is opened.
+/// Makes the callers of `pass` wait until it is opened.
 final class Gate: Sendable {
     private struct State {
         var isOpen = false

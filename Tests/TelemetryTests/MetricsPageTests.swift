@@ -54,7 +54,7 @@ import Testing
         let counts = Atomic(0)
         let clock = clock
         let page = page {
-            // A tenth of a second.
+            // The count takes a tenth of a second.
             clock.advance(.milliseconds(100))
             return Self.status(counts.add(1, ordering: .relaxed).newValue)
         }
@@ -74,7 +74,7 @@ import Testing
         #expect(values(text, "connections_open") == [" 3"])
     }
 
-    /// It is asked once, and the page comes all the same, each time.
+    /// The database is asked only once. The page comes each time nevertheless.
     @Test func aDatabaseThatHangs() async {
         let gate = Gate()
         let page = page(limit: .milliseconds(1)) {

@@ -10,11 +10,11 @@ import Testing
 
 @testable import Telemetry
 
-/// What each event counts.
+/// What each event adds to the metrics.
 @Suite struct MetricsTests {
     private let metrics = RelayMetrics(version: "1.2")
 
-    /// The lines that are neither 0 nor about what was there before.
+    /// The lines of the metrics that events have changed. Lines with 0 or NaN, and the build's line, are left out.
     private func counted() -> [String] {
         metrics.registry.exposition().split(separator: "\n").map(String.init).filter { line in
             !line.hasPrefix("#") && !line.hasSuffix(" 0") && !line.hasSuffix(" NaN") && !line.contains("build_info")
@@ -124,14 +124,14 @@ import Testing
         }
     }
 
-    /// Runs a task where it is handed over.
+    /// Runs a job at once, on the thread that enqueues it.
     private final class Inline: TaskExecutor {
         func enqueue(_ job: consuming ExecutorJob) {
             UnownedJob(job).runSynchronously(on: asUnownedTaskExecutor())
         }
     }
 
-    @Test("Calls that are measured run where the transport wants them") func executor() {
+    @Test("Measured calls run on the transport's executor") func executor() {
         let clock = ManualClock()
         let transport = MeasuredTransport(SES(outcome: .sent(sesMessageID: "x"), clock: clock), metrics, clock: clock)
         #expect(transport.executor is Inline)
