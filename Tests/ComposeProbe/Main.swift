@@ -4,8 +4,9 @@ import MessageComposition
 
 /// Composes emails for tests that are not written in Swift.
 ///
-/// Input: an email a line, as a JSON object. Output for each: a line of JSON with the defects, or with the size and the recipients
-/// of the envelope, and behind that line the octets of the message.
+/// Each line of the input is an email, as a JSON object. The output for each email is a line of JSON. This line has the
+/// email's defects, or its size and the envelope's recipients. In the second case, the octets of the message follow the
+/// line.
 @main
 enum Main {
     static func main() throws {

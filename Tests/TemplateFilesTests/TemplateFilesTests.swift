@@ -17,7 +17,7 @@ private func read(
         text: text.map { file("body.txt", $0) })
 }
 
-/// What is told of files that have mistakes.
+/// The mistakes that are reported for these files.
 private func mistakes(
     _ description: String, as name: String = "template.yaml", html: String? = nil, text: String? = "Hello"
 ) -> [String] {
@@ -67,7 +67,7 @@ private func variable(
                 variable("seen", .boolean, required: false),
                 variable("when", .date, required: false, "2026-12-01"),
                 variable("code", required: false, "007"),
-                // Not declared, so that each request must give it.
+                // This variable is not declared, so each request must give its value.
                 variable("other"),
             ], from: "Shop <shop@example.com>", replyTo: ["a@example.com", "b@example.com"])
         #expect(files.content == expected)
@@ -147,7 +147,7 @@ private func variable(
         #expect(mistakes("name: a", text: nil).first?.mentions("body", "body.html", "body.txt") == true)
     }
 
-    /// The JSON that the HTTP API takes is such a file.
+    /// The JSON that the HTTP API accepts is also a valid file. It has the bodies as fields.
     @Test func theBodiesMayBeFields() throws {
         let files = try read(##"{"name": "a", "html": "<p>{{x}}</p>", "text": "t"}"##, as: "a.json", text: nil)
         #expect(files.content.html == "<p>{{x}}</p>" && files.content.text == "t")
@@ -239,7 +239,7 @@ private func variable(
         }
     }
 
-    /// None of a field's mistakes hides another one of it.
+    /// A mistake in a field does not hide another mistake in the same field.
     @Test func allMistakesOfVariablesAreTold() {
         let told = mistakes("name: a\nvariables:\n  - name: 5a\n  - name: 6a\n  - name: b\n  - name: b")
         #expect(

@@ -13,15 +13,16 @@ import Testing
     }
 
     @Test(
-        "What is no placeholder means itself", arguments: ["{", "}", "}}", "{ {a} }", "a{b{c}}d}", "\\{", "\\\\", "{}"])
+        "Text that is not a placeholder stays as it is",
+        arguments: ["{", "}", "}}", "{ {a} }", "a{b{c}}d}", "\\{", "\\\\", "{}"])
     func literal(_ text: String) throws { #expect(try rendered(TemplateContent(text: text), "{}").text == text) }
 
-    @Test("A backslash before two braces makes two braces of them") func escapedBraces() throws {
+    @Test("Two braces after a backslash stay two braces") func escapedBraces() throws {
         let content = TemplateContent(text: #"\{{a}} {{a}} \\{{ \{{{a}}"#)
         #expect(try rendered(content, #"{"a": "1"}"#).text == #"{{a}} 1 \{{ {{{a}}"#)
     }
 
-    @Test("Braces in a value mean nothing") func bracesInValues() throws {
+    @Test("Braces in a value have no special meaning") func bracesInValues() throws {
         let content = TemplateContent(subject: "{{a}}", html: "{{a}}{{b}}", text: "{{a}}{{b}}")
         let made = try rendered(content, #"{"a": "{{b}} \\{{", "b": "}}"}"#)
         #expect(made.text == "{{b}} \\{{}}")
@@ -29,7 +30,7 @@ import Testing
         #expect(made.subject == "{{b}} \\{{")
     }
 
-    @Test("All mistakes are told at once, each with its line and column") func positions() throws {
+    @Test("All mistakes are reported at once, each with its line and column") func positions() throws {
         let content = TemplateContent(
             subject: "é {{}}", html: "<p>\r\n{{#if a}}\n<b>{{{x}}}</b>", text: "{{a\n}} {{1a}}\r{{a b}} {{a")
         let badName = ["name", "A to Z", "digits", "underscores", "full stop", "customer.name"]
@@ -43,7 +44,7 @@ import Testing
             ])
     }
 
-    @Test("A template may be as large and nested as the limits say, and no larger") func limits() throws {
+    @Test("A template may be as large as the limits allow, and no larger") func limits() throws {
         let longest = TemplateContent.longestBody
         let open = String(repeating: "{{", count: longest / 2)
         #expect(mistakes { _ = try ParsedTemplate(TemplateContent(text: open)) }.count == TemplateMistakes.limit + 1)
@@ -65,7 +66,7 @@ import Testing
             [("/text 1:1", ["name", "9 parts", "8"])])
     }
 
-    @Test("Addresses have no placeholders, and are addresses") func addresses() throws {
+    @Test("Addresses must be valid, and have no placeholders") func addresses() throws {
         let content = TemplateContent(text: "a", from: "{{a}}@b.example", replyTo: ["ok@b.example", "b"])
         expect(
             mistakes { _ = try ParsedTemplate(content) },
@@ -79,7 +80,7 @@ import Testing
         #expect(template.content.variables == [declared, .init(name: "s"), .init(name: "t.u")])
     }
 
-    @Test("A variable is not both a value and the parent of others") func conflicts() throws {
+    @Test("A variable can't be both a value and the parent of other variables") func conflicts() throws {
         let content = TemplateContent(text: "{{a}} {{a.b}}", variables: [.init(name: "c.d"), .init(name: "c")])
         expect(
             mistakes { _ = try ParsedTemplate(content) },

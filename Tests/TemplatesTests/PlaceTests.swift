@@ -39,7 +39,7 @@ import Testing
         ]) func forbidden(_ html: String)
     { #expect(mistakes(html: html).count == 1, "\(mistakes(html: html))") }
 
-    @Test("A value has the form that its place needs") func forms() throws {
+    @Test("A value is written in the form that its place needs") func forms() throws {
         let content = TemplateContent(
             subject: "{{v}}", html: "<p title='{{v}}' id=\"{{v}}\">{{v}}</p>", text: "{{v}}")
         let made = try rendered(content, #"{"v": "a<b>&\"c'\r\n\u0085d\u2028"}"#)
@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test(
-        "A link goes where links may go",
+        "A value in a link may have only an allowed scheme",
         arguments: [
             ("https://a.example/", true), ("HTTP://a", true), ("mailto:a@b.example", true), ("tel:1", true),
             ("cid:a", true),
@@ -65,7 +65,7 @@ import Testing
         #expect(found.allSatisfy { $0.place == "/x" })
     }
 
-    @Test("Behind the beginning of a URL a value is no scheme") func partsOfURLs() throws {
+    @Test("A value after the beginning of a URL can't make a scheme") func partsOfURLs() throws {
         let template = try ParsedTemplate(TemplateContent(html: "<img src=\"a{{x}}.png\">"))
         #expect(mistakes { _ = try template.values(["x": "b/c:d"]) } == [])
         expect(mistakes { _ = try template.values(["x": ":b"]) }, [("/x", ["\"x\"", "URL", "scheme", "%3A"])])
@@ -79,7 +79,7 @@ import Testing
     }
 
     @Test(
-        "HTML that takes long to look at is looked at once",
+        "HTML that is slow to check is checked only once",
         arguments: ["<!---->", "<noscript>", "<svg>", "<a b='", "<title>", "</", "<script>a</script>"])
     func hostile(_ piece: String) {
         let html = String(repeating: piece, count: (TemplateContent.longestBody - 5) / piece.utf8.count) + "{{x}}"

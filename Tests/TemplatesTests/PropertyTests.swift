@@ -7,8 +7,8 @@ import Testing
 
 @testable import Templates
 
-@Suite("Whatever the values are") struct PropertyTests {
-    /// Texts in which a value does harm if it can leave its place.
+@Suite("Rules that are true for all values") struct PropertyTests {
+    /// Values that do harm if they can leave their place.
     private static let hostile = [
         "<script>a</script>", "\"><img src=x onerror=a>", "' onclick='a", "-->", "</title><b>", "</textarea>", "{{a}}",
         "\\{{",
@@ -31,7 +31,8 @@ import Testing
     }
 
     @Test(
-        "A rendered email says what the template and the values say, and composes", arguments: [1, 2, 3, 4] as [UInt64])
+        "A rendered email has the texts of the template and the values, and can be composed",
+        arguments: [1, 2, 3, 4] as [UInt64])
     func rendering(_ seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         var rendered = 0
@@ -53,11 +54,11 @@ import Testing
                 "\(content)")
             try checkComposes(made)
         }
-        // Else the test would say little.
+        // If few emails were rendered, the test would prove little.
         #expect(rendered > 100)
     }
 
-    /// The same by another way: what is replaced is split at first.
+    /// Renders in another way: it splits the source at each placeholder and joins the pieces with the value.
     private func naive(_ source: String?, _ a: String, _ c: String, _ form: (String) -> String) -> String? {
         source?.replacing("\\{{", with: "\u{E000}").split(separator: "{{ a }}", omittingEmptySubsequences: false)
             .joined(separator: "{{a}}").split(separator: "{{a}}", omittingEmptySubsequences: false).map { part in
@@ -83,7 +84,7 @@ import Testing
         let header = String(decoding: message, as: UTF8.self).split(separator: "\r\n\r\n", maxSplits: 1)[0]
         let names = header.split(separator: "\r\n").filter { $0.first != " " && $0.first != "\t" }
             .map { String($0.prefix { $0 != ":" }) }
-        // No value has made a field.
+        // No value has added a header field.
         #expect(names.sorted() == ["Content-Type", "From", "MIME-Version", "Subject", "To"], "\(names)")
         let read = ReadableMessage(message)
         #expect(lines(read.text) == lines(made.text), "\(made)")
@@ -92,7 +93,7 @@ import Testing
 
     private func lines(_ text: String?) -> String {
         var lines = (text ?? "").replacing("\r\n", with: "\n").replacing("\r", with: "\n")
-        // What a reader of the message is not shown.
+        // `ReadableMessage` does not show these characters.
         for control in ["\u{85}", "\u{202E}"] { lines = lines.replacing(control, with: "\u{FFFD}") }
         lines = lines.replacing("\u{2028}", with: "\u{FFFD}")
         return lines.isEmpty || lines.hasSuffix("\n") ? lines : lines + "\n"
@@ -114,8 +115,8 @@ import Testing
     }
 }
 
-@Suite("The difference of two texts") struct LineDiffTests {
-    @Test("Gives both texts back, and is as short as can be", arguments: [7, 8, 9] as [UInt64])
+@Suite("The difference between two texts") struct LineDiffTests {
+    @Test("The difference has both texts, and is as short as possible", arguments: [7, 8, 9] as [UInt64])
     func difference(_ seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<500 {
@@ -156,7 +157,7 @@ import Testing
         return row[b.count]
     }
 
-    @Test("Texts that have nothing in common take no long time") func bounded() {
+    @Test("Texts that have nothing in common are compared quickly") func bounded() {
         let a = (0..<200_000).map { "a\($0)\n" }.joined()
         let b = (0..<200_000).map { "b\($0)\n" }.joined()
         let diff = LineDiff(a, b)

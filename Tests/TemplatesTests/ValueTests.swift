@@ -37,7 +37,7 @@ import Testing
             ) == " -0 false 2026-12-01T09:00:00+01:00 n Hello")
     }
 
-    @Test("All that is missing, unknown or mistyped is told at once") func allAtOnce() throws {
+    @Test("All missing, unknown and mistyped values are reported at once") func allAtOnce() throws {
         let document =
             #"{"customer": {"nam": "Ada"}, "count": "1", "paid": 1, "due": "2026-02-30", "notes": 1, "note": {}}"#
         expect(
@@ -55,7 +55,7 @@ import Testing
         expect(try found("[]"), [("", ["\"variables\"", "object", "array"])])
     }
 
-    @Test("A name with a full stop is nested") func dotted() throws {
+    @Test("The value of a name with a full stop is in a nested object") func dotted() throws {
         let document = #"{"customer.name": "Ada", "count": 1, "paid": true, "due": "2026-01-01"}"#
         expect(
             try found(document),
@@ -65,20 +65,20 @@ import Testing
             ])
     }
 
-    @Test("No more mistakes are told than are asked for") func bounded() throws {
+    @Test("The number of reported mistakes is bounded") func bounded() throws {
         let many = "{" + (0..<100_000).map { "\"v\($0)\": 1" }.joined(separator: ",") + "}"
         let template = try #require(template)
         let document = try JSON(reading: Array(many.utf8), limits: JSONLimits(values: 1_000_000))
         #expect(mistakes { _ = try template.values(document, limit: 3) }.count == 4)
     }
 
-    @Test("A NUL character stands in no body") func null() throws {
+    @Test("A body can't contain a NUL character") func null() throws {
         let template = try ParsedTemplate(TemplateContent(subject: "{{b}}", text: "{{a}}"))
         expect(
             mistakes { _ = try template.values(["a": "x\u{0}", "b": "\u{0}"]) }, [("/a", ["\"a\"", "NUL"])])
     }
 
-    @Test("The size is known before anything is made") func size() throws {
+    @Test("The size is known before anything is rendered") func size() throws {
         let content = TemplateContent(
             subject: "{{a}}", html: String(repeating: "<p>{{a}}</p>", count: 900), text: "{{a}}")
         let template = try ParsedTemplate(content)
@@ -90,7 +90,7 @@ import Testing
         #expect(small.size == [made.subject, made.html, made.text].reduce(0) { $0 + ($1?.utf8.count ?? 0) })
     }
 
-    @Test("A default is held to what the values are held to") func defaults() throws {
+    @Test("A default must follow the same rules as a value") func defaults() throws {
         let url = TemplateVariable(
             name: "u", isRequired: false, defaultValue: TemplateValue("javascript:a", type: .string))
         let both = TemplateVariable(name: "b", defaultValue: TemplateValue("b", type: .string))
