@@ -1,7 +1,8 @@
 """A Debian machine to install packages on: a minimal tree, with systemd as its first process.
 
-It has file systems, processes, control groups and a network (of nothing but a loopback interface) of its own, made with
-unshare(1); needs root. Installing before it boots has the network of this machine, for apt to fetch what a package depends on.
+It has its own file systems, processes, control groups and network (only a loopback interface). They are made with
+unshare(1), which needs root. A package that is installed before the boot uses the network of this machine, so that apt can
+fetch the package's dependencies.
 """
 
 import contextlib
@@ -17,12 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".build/package"
 
-# How long anything may take before a test fails rather than hangs. Not a measure of speed.
+# The longest time, in seconds, that any step may take. After it the test fails, so that no test hangs. It does not
+# measure speed.
 DEADLINE = 900
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# Run with the tree as $1. Devices by bind mounts, so that the machine reaches none but these.
+# The shell runs this script with the tree as $1. Devices are bind mounts, so that the machine can use only these
+# devices.
 FURNISH = """
 set -e
 mount --make-rprivate /
@@ -60,7 +63,7 @@ def os_release(name):
 
 
 def mirror(codename):
-    """Where apt on this machine gets the distribution from."""
+    """The address from which apt on this machine gets the distribution."""
     for line in said("apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(SITE)", "Created-By: Packages").splitlines():
         release, component, site = line.split()
         if (release, component) == (codename, "main"):
@@ -69,7 +72,7 @@ def mirror(codename):
 
 
 def proxies():
-    """The environment in which apt and debootstrap go the way that apt goes on this machine."""
+    """Environment variables that make apt and debootstrap use the same proxies as apt on this machine."""
     named = said("apt-config", "shell", "http_proxy", "Acquire::http::Proxy", "https_proxy", "Acquire::https::Proxy")
     configured = dict(word.split("=", 1) for word in shlex.split(named))
     inherited = {name: os.environ[name] for name in ("http_proxy", "https_proxy") if name in os.environ}
@@ -77,7 +80,7 @@ def proxies():
 
 
 def minimal_tree():
-    """A tar file with the smallest system that runs services, of this machine's release; made once."""
+    """A tar file with the smallest system that runs services, of this machine's release. It is made only once."""
     codename, architecture = os_release("VERSION_CODENAME"), said("dpkg", "--print-architecture")
     archive = CACHE / f"{codename}-{architecture}.tar"
     if not archive.exists():
@@ -98,13 +101,13 @@ class Machine:
         self.tree.mkdir()
         self.keeper = None
         subprocess.run(["tar", "-C", self.tree, "-xpf", minimal_tree()], check=True)
-        # Directories made for tests are their owner's alone; here all users have to get in.
+        # Only the owner may enter a directory that was made for a test. Here all users need to enter it.
         for path in (self.tree.parent, self.tree):
             path.chmod(0o755)
         # There is no console to log in at.
         (self.tree / "etc/systemd/system/console-getty.service").symlink_to("/dev/null")
 
-    # -- as long as it has not booted
+    # -- before the boot
 
     def prepare(self, command):
         """Runs a shell command in the tree, with this machine's network."""
@@ -114,7 +117,7 @@ class Machine:
              "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *[f"{k}={v}" for k, v in proxies().items()]],
             check=True, timeout=DEADLINE)
 
-    # -- the machine running
+    # -- while the machine runs
 
     def boot(self):
         groups = next(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2")
@@ -131,13 +134,13 @@ class Machine:
 
     def _first_process(self):
         children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children").read_text().split()
-        # Before that it is the shell that furnishes the tree.
+        # Until systemd starts, the first process is the shell that prepares the tree.
         return next((int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd"), None)
 
     def halt(self):
         if self.keeper is None:
             return
-        # unshare takes the first process with it, and that every other.
+        # When unshare ends, the machine's first process is killed too (--kill-child), and with it every other process.
         self.keeper.send_signal(signal.SIGKILL)
         self.keeper.wait(DEADLINE)
         self.keeper = None
@@ -161,16 +164,16 @@ class Machine:
         return self.run(*command, **options).stdout.strip()
 
     def path(self, path):
-        """A path of the machine, as it is reached from here."""
+        """The path outside the machine of a path inside the machine."""
         return self.tree / str(path).lstrip("/")
 
     def stat(self, *paths):
-        """Permissions and owner of each, as stat prints them."""
+        """The permissions and the owner of each path, as stat prints them."""
         return self.said("stat", "-c", "%a %U:%G", *paths).splitlines()
 
     @contextlib.contextmanager
     def network(self):
-        """Sockets made meanwhile, by this thread and by processes that it starts, are in the machine's network."""
+        """In this context, the sockets of this thread, and of processes that it starts, are in the machine's network."""
         libc = ctypes.CDLL(None, use_errno=True)
 
         def enter(namespace):
@@ -185,7 +188,7 @@ class Machine:
                 enter(here)
 
     def wait_until(self, condition, what):
-        """Until `condition` returns something true, which is returned."""
+        """Waits until `condition` returns something true, and returns it."""
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             found = condition()

@@ -1,7 +1,7 @@
-"""The life of a relay on a mail gateway: installed, configured, used, upgraded with mail in its queue, removed.
+"""The life of a relay on a mail gateway: it is installed, configured, used, upgraded with mail in its queue, and removed.
 
-The tests are the chapters of one story and run in their order; the machine is the one of machine.py, with systemd, the units as
-they are shipped and their sandbox.
+The tests are the chapters of one story and run in their order. The machine is that of machine.py. It has systemd and the
+shipped units with their sandbox.
 """
 
 import os
@@ -32,12 +32,12 @@ def package():
     named = os.environ.get("HIVEKU_RELAY_PACKAGE")
     found = [Path(named)] if named else [
         path for path in CACHE.glob("hiveku-relay_*.deb") if said("dpkg-deb", "-f", path, "Package") == "hiveku-relay"]
-    assert len(found) == 1, f"{found}; make deb makes it"
+    assert len(found) == 1, f"{found}: run make deb to make the package"
     return found[0]
 
 
 def older(newer, directory):
-    """The same package under an older version."""
+    """The same package with an older version number."""
     tree = directory / "older"
     subprocess.run(["dpkg-deb", "-R", newer, tree], check=True)
     control = tree / "DEBIAN/control"
@@ -62,7 +62,7 @@ def machine():
 
 @pytest.fixture(scope="module")
 def story():
-    """What a chapter leaves for those after it."""
+    """Values that a chapter leaves for later chapters."""
     return {}
 
 
@@ -81,7 +81,7 @@ class Gateway:
             **options).stdout.strip()
 
     def send(self, key, subject, kind="smtp"):
-        """The id under which it was queued."""
+        """Sends a message. Returns the id under which it was queued."""
         context = ssl.create_default_context(cafile=self.machine.path(f"{SETTINGS}/tls/relay.pem"))
         with self.machine.network():
             if kind == "smtps":
@@ -124,7 +124,7 @@ class Gateway:
             return ssl.get_server_certificate(("localhost", 465), timeout=60)
 
     def set_certificate(self):
-        """As README.md says; what it was named by its authority."""
+        """Installs a new certificate as README.md says, from files named as by a certificate authority. Returns its PEM text."""
         with tempfile.TemporaryDirectory() as directory:
             certificate, key = self_signed(directory)
             shutil.copy(certificate, self.machine.path("/root/fullchain.pem"))
@@ -136,7 +136,7 @@ class Gateway:
         return text
 
     def change_settings(self, **settings):
-        """Takes the # from in front of settings and writes values behind them: `ses__region` for `region` in the section `ses`."""
+        """Removes the # before settings and writes their values. The name `ses__region` means `region` in the section `ses`."""
         path = self.machine.path(f"{SETTINGS}/relay.yaml")
         text = path.read_text()
         for setting, value in settings.items():
@@ -160,11 +160,11 @@ def test_it_is_installed_with_what_it_needs(machine):
     assert re.fullmatch(r"\d+\.\d+\.\d+", machine.said("hiveku-relay", "--version"))
     assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE, "/usr/bin/hiveku-relay") == [
         "750 root:hiveku-relay", "640 root:hiveku-relay", "750 hiveku-relay:hiveku-relay", "755 root:root"]
-    # With all of ICU's data it has 84 MB.
+    # With all of ICU's data, the program would have 84 MB.
     assert int(machine.said("stat", "-c", "%s", "/usr/bin/hiveku-relay")) <= 60_000_000
     user = machine.said("getent", "passwd", "hiveku-relay").split(":")
     assert user[5:] == [STATE, "/usr/sbin/nologin"] and int(user[2]) < 1000
-    # Beside the settings nothing is the administrator's to edit.
+    # The file of settings is the only file of the package that the administrator may edit.
     assert machine.said("dpkg-query", "-W", "-f", "${Conffiles}", "hiveku-relay").split()[0::2] == [f"{SETTINGS}/relay.yaml"]
 
 
@@ -173,14 +173,15 @@ def test_it_waits_until_it_is_configured(machine, gateway):
         assert machine.run("systemctl", "is-enabled", unit, check=False).stdout.strip() == "disabled"
     assert gateway.is_active() == ["inactive"] * 3
     assert machine.said("systemctl", "--failed", "--quiet") == ""
-    # Who starts it all the same is told what is missing, once.
+    # If the operator starts it anyway, the journal says what is missing, and systemd does not try again.
     assert machine.run("systemctl", "start", "hiveku-relay.service", check=False).returncode != 0
     assert gateway.unit("hiveku-relay.service", "ExecMainStatus", "NRestarts") == {"ExecMainStatus": "78", "NRestarts": "0"}
     assert mentions(gateway.journal(), "tls.certificate", "tls.private_key", "not set")
 
 
 def test_a_client_does_not_start_it_over_and_over(machine, gateway):
-    # The sockets have been opened for it. A client that comes now wakes the service, which can't take it.
+    # The attempt to start the service has opened the sockets. A client that connects now starts the service, which
+    # can't run.
     with machine.network(), pytest.raises(OSError):
         smtplib.SMTP("localhost", 587, timeout=120)
     assert gateway.unit("hiveku-relay-smtp.socket", "Result")["Result"] == "trigger-limit-hit"
@@ -197,7 +198,7 @@ def test_both_users_may_prepare_it_before_its_first_start(machine, gateway, stor
     assert owners == {"hiveku-relay:hiveku-relay"}, gateway.state_files()
     for user in (None, "hiveku-relay"):
         assert len(gateway.relay("keys", "list", "--json", user=user).stdout.splitlines()) == 2
-    # Others learn that they are others.
+    # Any other user gets an error that explains why.
     refused = gateway.relay("keys", "list", user="nobody", check=False)
     assert refused.returncode == 78 and mentions(refused.stderr, "Permission denied", "root")
     assert f"{SETTINGS}/relay.yaml" in refused.stderr
@@ -210,7 +211,7 @@ def test_it_is_configured_and_started(machine, gateway):
         hostname="relay.example.com", certificate=f"[{SETTINGS}/tls/relay.pem]", private_key=f"[{SETTINGS}/tls/relay.key]")
     for user in (None, "hiveku-relay"):
         gateway.relay("config", "check", user=user)
-    # The sockets and their start at boot come with it.
+    # This command also enables and starts the sockets.
     machine.run("systemctl", "enable", "--now", "hiveku-relay.service")
     assert gateway.is_active() == ["active"] * 3
     for unit in UNITS:
@@ -237,7 +238,7 @@ def test_swaks_as_the_readme_has_it(machine, story):
     assert result.returncode == 0 and "250 2.0.0 Ok: queued as" in result.stdout, result.stdout + result.stderr
 
 
-# Prints the answer to a request that comes over a Unix socket.
+# Sends a request over a Unix socket and prints the answer.
 ASK = """
 use IO::Socket::UNIX;
 my ($path, $target, $cookie) = @ARGV;
@@ -270,7 +271,7 @@ def test_commands_of_root_leave_nothing_that_the_relay_cant_use(machine, gateway
     waiting.join(120)
     assert not waiting.is_alive()
     gateway.wait_for(message, "simulated")
-    # And with the relay stopped, when a command of root's is the only one to use the database.
+    # The same is true while the relay is stopped, when root's command is the only program that uses the database.
     machine.run("systemctl", "stop", "hiveku-relay.service")
     gateway.create_key("test")
     owners = {line.split()[1] for line in gateway.state_files()}
@@ -290,7 +291,7 @@ def test_the_reason_why_a_message_was_refused_can_be_found(gateway, machine):
 
 def test_the_journal_has_the_end_of_messages_that_were_dropped(gateway, machine):
     key = gateway.create_key("live")
-    # No region is set, so these wait.
+    # No region is set, so these messages wait.
     one, other = gateway.send(key, "Dropped"), gateway.send(key, "Dropped with its key")
     gateway.relay("messages", "drop", one)
     gateway.relay("keys", "revoke", key[8:16], "--queued", "drop")
@@ -339,12 +340,12 @@ def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
 
 def test_the_journal_is_without_errors_that_are_none(machine):
     errors = machine.said("journalctl", "--no-pager", "--output=cat", "--identifier=hiveku-relay", "--priority=err")
-    # Dispatch's own.
+    # The library Dispatch would write these words.
     assert "thread priority" not in errors
 
 
 def test_an_upgrade_keeps_the_queue_and_turns_nobody_away(machine, gateway, story):
-    # No region is set, so these wait.
+    # No region is set, so these messages wait.
     story["queued"] = [gateway.send(story["live key"], f"Queued {number}") for number in range(20)]
     gateway.change_settings(long_lines="refuse")
     before = gateway.unit("hiveku-relay.service", "MainPID", "ExecMainStartTimestampMonotonic")
@@ -355,7 +356,8 @@ def test_an_upgrade_keeps_the_queue_and_turns_nobody_away(machine, gateway, stor
             try:
                 sent.append(gateway.send(story["test key"], f"Meanwhile {len(sent)}"))
             except (smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException) as error:
-                # A connection that the old relay ended in order: 421, then closed. The client would come again.
+                # The old relay ended this connection in order: it replied 421 and closed it. A real client would
+                # connect again.
                 failures.append(error)
             except OSError as error:
                 failures.append(error)
