@@ -10,15 +10,18 @@ let strict: [SwiftSetting] = [
 
 func relay(_ name: String) -> Target.Dependency { .product(name: name, package: "hiveku-relay") }
 
-/// The relay's parts by themselves. A package of its own, so that who builds the relay need not fetch what measures it.
+/// Benchmarks of the relay's parts. They are a separate package, so that a build of the relay need not fetch the tools
+/// for benchmarks.
 let package = Package(
     name: "benchmarks",
     dependencies: [
-        // By name: the identity of a package at a path is the folder's name, which is anybody's choice.
+        // The package is given a name, because the identity of a package at a path is its folder's name, which can
+        // differ.
         .package(name: "hiveku-relay", path: ".."),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        // Without traits: the counters of allocations and retains replace malloc and parts of the Swift runtime.
+        // It has no traits, because the counters of allocations and retains replace malloc and parts of the Swift
+        // runtime.
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
     ],
     targets: [
@@ -29,12 +32,13 @@ let package = Package(
                 relay("NIOOpenSSL"), relay("TestSupport"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ], path: "Workloads", swiftSettings: strict),
-        // Times, with percentiles.
+        // Measures times, with percentiles.
         .executableTarget(
             name: "Micro", dependencies: ["Workloads", .product(name: "Benchmark", package: "benchmark")],
             path: "Micro", swiftSettings: strict,
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
-        // One workload, so many times, for valgrind; which does not get over Swift's debugging information, of DWARF 5.
+        // Runs one workload a number of times, for valgrind. Valgrind fails on Swift's debugging information (DWARF 5),
+        // so the linker strips it.
         .executableTarget(
             name: "once", dependencies: ["Workloads"], path: "Once", swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-Xlinker", "--strip-debug"])]),

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measures how the relay takes mail, beside Postfix on the same machine and in alternation with it.
+"""Measures how the relay accepts mail, compared with Postfix on the same machine. The servers run in turn.
 
   bench.py                        all works, 3 rounds
   bench.py --work b,f --rounds 1  some of them
-  bench.py --list                 what there is
+  bench.py --list                 only lists the works
 
-Each run starts a server with an empty queue (or the one that the work says), warms it up, puts the load on it, checks that
-the server took exactly the messages that the client was told are accepted, and stops it. The table shows medians over the
-rounds (and the least and the greatest); the JSON file has every run.
+Each run starts a server with an empty queue (or the queue that the work needs), warms it up and puts the load on it. Then
+it checks that the server has exactly the messages that it reported as accepted to the client, and stops it. The table shows
+the median, the least and the greatest value of the rounds. The JSON file has every run.
 """
 
 import argparse
@@ -34,10 +34,11 @@ from servers import Floor, Postfix, Relay, Server, ServerError, SQLiteFloor, Sto
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# How long a work over HTTP takes.
+# How many seconds a work over HTTP takes.
 HTTP_SECONDS = 8
 
-# ext4 makes files slowly for some minutes after many were deleted, which hits who makes a file for each message.
+# After many files were deleted, ext4 creates files slowly for some minutes. This delays a server that creates a file
+# for each message.
 SECONDS_AFTER_DELETING = 360
 
 
@@ -56,9 +57,9 @@ class Work:
     servers: tuple = ("relay", "postfix", "floor", "floor-sqlite", "storeless")
     sync_delay: int = 0  # microseconds
     queue: int = 0  # messages that wait before the work begins
-    # Which latencies say most about it.
+    # The latencies that say most about the work.
     latencies: tuple = ("ready_ms", "message_ms")
-    # Over HTTP: emails in a request; 0: over SMTP.
+    # The number of emails in a request over HTTP; 0 if the work uses SMTP.
     batch: int = 0
 
 
@@ -92,7 +93,7 @@ SPECIAL = {
     "large": "twenty messages of 25 MB under way to SES at once: memory",
 }
 DELIVERING = ["drain", "drain-backlog", "large"]
-# Measured a second time as on a processor without instructions for SHA, where this one has some.
+# If the processor has instructions for SHA, these works are measured a second time without these instructions.
 WITH_SHA_HIDDEN = ["a100", "b", "c", "d", "drain"]
 
 SERVERS = {
@@ -167,7 +168,7 @@ class Bench:
 
     @contextlib.contextmanager
     def profile(self, server, work_name):
-        """With --perf: where the relay's CPU time goes."""
+        """With --perf, records where the relay's CPU time goes."""
         if not self.options.perf or not isinstance(server, Relay):
             yield
             return
@@ -185,7 +186,7 @@ class Bench:
 
     def run(self, name, work_name, work):
         load = Load(**vars(work.load))
-        # Whole connections, so that a scaled run has the same mix of set-up and messages.
+        # The number of connections is whole, so that a scaled run has the same mix of set-up and messages.
         unit = load.per_session * load.sessions if load.per_session > 1 else load.sessions
         load.messages = max(unit, round(load.messages * self.options.scale / unit) * unit)
         settle()
@@ -262,7 +263,7 @@ class Bench:
                 [relay.binary, "keys", "list", *words, "--config", relay.config], relay.environment())
             runs[form] = {"seconds": seconds, "cpu_seconds": usage.ru_utime + usage.ru_stime,
                           "max_rss_mib": usage.ru_maxrss / 1024, "lines": lines}
-        # The key that each relay has by itself, the heading of the table.
+        # There is one more key, which the benchmark makes in each relay, and the table has a heading.
         complete = runs["json"]["lines"] >= count and runs["table"]["lines"] > runs["json"]["lines"]
         return {"work": "keys", "server": "relay", "keys": count, "complete": complete, **runs}
 
@@ -309,7 +310,7 @@ class Bench:
 
 
 def kind(server):
-    """The relay's variants, such as relay-draining, are the relay."""
+    """The kind of a server. Variants of the relay, such as relay-draining, are of the kind relay."""
     return "relay" if server.startswith("relay-") else server
 
 
@@ -329,13 +330,13 @@ def settle():
 
 
 def machine_busy():
-    """CPU seconds spent by everything, the kernel's own included."""
+    """The CPU seconds that the whole machine has spent, including those of the kernel."""
     user, nice, system, _, _, irq, softirq, *_ = Path("/proc/stat").read_text().split("\n")[0].split()[1:]
     return sum(map(int, [user, nice, system, irq, softirq])) / os.sysconf("SC_CLK_TCK")
 
 
 def processor():
-    """Its name, its numbers where the name says little, and what it has for hashing and encrypting."""
+    """The processor's name, its numbers if the kernel gives them, and whether it has instructions for SHA."""
     text = Path("/proc/cpuinfo").read_text()
     fields = dict(re.findall(r"^(model name|cpu family|model|stepping)\s*:\s*(.*)$", text, re.M))
     name = fields.get("model name", platform.machine())
@@ -345,7 +346,7 @@ def processor():
 
 
 def has_sha():
-    """Of x86 and of ARM."""
+    """Whether the processor has instructions for SHA, on x86 and on ARM."""
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     return bool(flags and {"sha_ni", "sha2"} & set(flags[1].split()))
 
@@ -356,7 +357,7 @@ def is_in_memory(path):
 
 
 def measure_command(command, environment):
-    """Lines put out, seconds taken, and what the process used."""
+    """Runs a command. Returns the number of lines in its output, the seconds, and its resource usage."""
     begun = time.monotonic()
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, env=environment)
     lines = sum(chunk.count(b"\n") for chunk in iter(lambda: process.stdout.read(1 << 20), b""))
@@ -402,7 +403,7 @@ def latency(runs, name):
 
 
 def columns(work):
-    """Heading, how a server's runs are shown, and the value to make a ratio of."""
+    """Yields, for each column, the heading, a function that shows a server's runs, and a function for the value in a ratio."""
     if work == "idle":
         for title, key in [("PSS, KiB a connection", "pss_kib_per_connection"), ("PSS at 1,000, KiB", "pss_kib_after"),
                            ("CPU to set one up, ms", "setup_cpu_ms_per_connection")]:
@@ -446,7 +447,7 @@ def table(document):
         for name, own in by_server.items():
             cells = [show(own) for _, show, _ in shown] if own else ["no complete run"] * len(shown)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        # What a message costs over HTTP, beside the same over SMTP.
+        # This row compares the cost of a message over HTTP with its cost over SMTP.
         smtp = [run for run in document["runs"]
                 if run["work"] == "b" and run["server"] == "relay" and run["complete"] and run["sha_hidden"] == hidden]
         if work in WORKS and WORKS[work].batch and smtp and by_server.get("relay"):
@@ -468,7 +469,7 @@ def table(document):
     return "\n".join(lines[1:])
 
 
-# -- what is asked for
+# -- the options
 
 
 def delay(text):
@@ -558,7 +559,7 @@ def main():
     except ServerError as error:
         sys.exit(str(error))
     finally:
-        # Only now: nothing is deleted between the runs.
+        # Files are deleted only now, and not between the runs.
         if not options.keep:
             shutil.rmtree(bench.directory)
             deleted.touch()

@@ -1,4 +1,4 @@
-"""The works in which the relay sends: to a stand-in for SES (load/ses-standin.c) that answers after a fixed time."""
+"""The works in which the relay sends mail to a stand-in for SES (load/ses-standin.c) that answers after a fixed time."""
 
 import contextlib
 import json
@@ -19,13 +19,13 @@ class StandIn:
         self.port = int(self.process.stdout.readline())
 
     def report(self):
-        """Ends it."""
+        """Ends the stand-in. Returns its report."""
         return json.loads(self.process.communicate()[0])
 
 
 @contextlib.contextmanager
 def relay_and_ses(bench, name, answer_ms, concurrency, fill=None):
-    """A relay that is ready to be started, and what it will send to."""
+    """A relay that is ready to be started, and the stand-in for SES that it will send to."""
     bench.count += 1
     ses = StandIn(bench.tools, answer_ms)
     relay = Relay(name, bench.directory / f"{bench.count:03}-{name}", bench.tools, bench.options.sync_delay,
@@ -47,7 +47,7 @@ def left(relay):
 
 
 def watch(relay, ended, seconds):
-    """The most memory, in MiB, until `ended` says so; looked at several times a second."""
+    """Waits until `ended` returns true. Returns the most memory in MiB until then, measured several times a second."""
     most, end = 0, time.monotonic() + seconds
     while not ended():
         if time.monotonic() > end:
@@ -58,7 +58,7 @@ def watch(relay, ended, seconds):
 
 
 def drain(bench, concurrency):
-    """How near the relay comes to what its number of calls at a time allows: concurrency / answering time."""
+    """Measures how close the relay comes to the highest possible rate, which is concurrency / answering time."""
     count = round(10_000 * bench.options.scale)
     with relay_and_ses(bench, "drain", ANSWER_MS, concurrency,
                        lambda path: preload.fill_queue(path, count, size=4096)) as (relay, ses):
@@ -74,7 +74,7 @@ def drain(bench, concurrency):
 
 
 def drain_backlog(bench, seconds=20):
-    """Memory while a queue of a million is being sent."""
+    """Measures memory while a queue of a million messages is being sent."""
     with relay_and_ses(bench, "drain-backlog", ANSWER_MS, 10,
                        lambda path: preload.fill_queue(path, bench.options.backlog)) as (relay, ses):
         relay.start()
@@ -88,7 +88,7 @@ def drain_backlog(bench, seconds=20):
 
 
 def large(bench, count=20, size=25 << 20):
-    """Memory while twenty messages of 25 MB are under way at once: SES takes them and answers three seconds later."""
+    """Measures memory while twenty messages of 25 MB are under way at once. The stand-in answers after three seconds."""
     with relay_and_ses(bench, "large", 3000, count) as (relay, ses):
         relay.start()
         load = bench.generate(relay, LargeLoad(sessions=4, per_session=count // 4, messages=count, size=size))
@@ -108,14 +108,14 @@ class LargeLoad:
 
 
 def run(bench, name):
-    """One round of a work; a list of runs."""
+    """Runs one round of a work. Returns a list of runs."""
     found = {"drain": lambda: [drain(bench, concurrency) for concurrency in (10, 50)],
              "drain-backlog": lambda: [drain_backlog(bench)], "large": lambda: [large(bench)]}[name]()
     return [{"work": name, "server": "relay", **one} for one in found]
 
 
 def table(work, runs, spread):
-    """Lines of the table of one work."""
+    """The lines of one work's table."""
     columns = [("concurrency", "concurrency"), ("messages", "messages"), ("messages/s", "messages_per_second"),
                ("share of what is possible", "share_of_possible"), ("open at a time", "most_open"),
                ("CPU, ms a message", "cpu_ms_per_message"), ("memory, MiB", "pss_mib")]

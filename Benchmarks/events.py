@@ -1,4 +1,4 @@
-"""The work in which SES's events come in, from a stand-in for SQS (sqs_standin.py), alone and beside mail that is accepted."""
+"""The work in which the relay gets SES's events from a stand-in for SQS (sqs_standin.py), alone and while it accepts mail."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ class Queue:
         return (int(fields[11]) + int(fields[12])) / 100
 
     def report(self):
-        """Ends it."""
+        """Ends the stand-in. Returns its report."""
         return json.loads(self.process.communicate()[0])
 
 
@@ -53,7 +53,7 @@ def make(bench, name, queue, count):
 
 
 def alone(bench):
-    """As fast as it goes."""
+    """Measures how fast the relay records events while it does nothing else."""
     count = round(20_000 * bench.options.scale)
     queue = Queue(count, 0)
     relay = make(bench, "events", queue, count)
@@ -75,7 +75,7 @@ def alone(bench):
 
 
 def beside(bench, load, with_events):
-    """Mail is accepted, and EVENTS_A_SECOND come in beside it, or none."""
+    """Measures how fast the relay accepts mail while EVENTS_A_SECOND events a second come in, or none."""
     count = 60_000
     queue = Queue(count, EVENTS_A_SECOND) if with_events else None
     relay = make(bench, "events-beside" if with_events else "no-events", queue, count)

@@ -1,4 +1,4 @@
-"""Load on the relay's HTTP API, by wrk: connections that are kept, each with one request after the other."""
+"""Puts load on the relay's HTTP API with wrk. Each connection stays open and sends one request after the other."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import urllib.request
 
-# wrk counts what has a status of 200 to 399 as good, and gives latencies in microseconds.
+# wrk counts a response with a status of 200 to 399 as a success, and gives latencies in microseconds.
 SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -35,7 +35,7 @@ def email(size):
 
 
 def personal(number):
-    """What emails of a batch differ in: a few values of each."""
+    """The few values in which the emails of a batch differ."""
     return {"customer": {"name": f"Customer {number:04}"}, "order": {"number": 100_000 + number}, "link": f"https://shop.example/{number:06}"}
 
 
@@ -44,7 +44,7 @@ HTML = '<p>Dear {name}, your order <b>{order}</b> is on its way: <a href="{link}
 
 
 def filled(size, values):
-    """An email with text and HTML of about this size together, with these values in it: of an email, or placeholders."""
+    """An email whose text and HTML together have about this size. `values` are the values of one email, or placeholders."""
     given = email(size // 2)
     return {**given, "subject": "Your order {order}".format(**values), "text": HEAD.format(**values) + given["text"],
             "html": HTML.format(**values) + "".join(f"<p>{line}</p>\n" for line in given["text"].splitlines())}
@@ -56,7 +56,7 @@ def given(size, number):
 
 
 def save_template(server, size):
-    """Saves a template that makes the emails of ``given``; its id."""
+    """Saves a template from which the emails of ``given`` can be made. Returns its id."""
     template = filled(size, {"name": "{{customer.name}}", "order": "{{order.number}}", "link": "{{link}}"})
     template = {name: template[name] for name in ["subject", "text", "html", "from"]}
     template |= {"name": "benchmark", "variables": [{"name": "order.number", "type": "number"}]}
@@ -70,7 +70,7 @@ def save_template(server, size):
 
 
 def emails(server, batch, size, templated):
-    """The body of a request. ``templated``: None: one email again and again; else whether emails that differ are made of a template."""
+    """The body of a request. ``templated`` says whether emails that differ use a template. If it is None, all emails are the same."""
     if templated is None:
         return email(size) if batch == 1 else [email(size)] * batch
     if not templated:
@@ -81,7 +81,7 @@ def emails(server, batch, size, templated):
 
 
 def run(server, directory, sessions, seconds, batch, size, templated=None):
-    """Puts the load on for so many seconds; a report with the names of smtp-load's, where it has them."""
+    """Puts load on the server for this many seconds. Returns a report with the same names as that of smtp-load."""
     body = directory / f"body-{batch}.json"
     body.write_text(json.dumps(emails(server, batch, size, templated)))
     script = directory / f"load-{batch}.lua"
@@ -99,7 +99,7 @@ def run(server, directory, sessions, seconds, batch, size, templated=None):
         "accepted": good * batch, "seconds": report["seconds"],
         "client_cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "message_ms": {name: report[name] for name in ["p50", "p95", "p99", "max"]},
-        # Requests that were under way when the time was over.
+        # The most emails that can have been under way when the time was over.
         "under_way": sessions * batch,
         "first_failure": f"{report['failed']} requests failed" if report["failed"] else None,
     }

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Counts the instructions that the relay's parts take, with valgrind, and holds them to those in instructions.json.
+"""Counts the CPU instructions of the relay's parts with valgrind, and compares the counts with those in instructions.json.
 
-  instructions.py           fails where a part takes notably more than is on record
-  instructions.py --update  puts what it counts on record
+  instructions.py           fails if a part needs notably more instructions than the recorded count
+  instructions.py --update  records the new counts
 
-The thresholds of the benchmark package would do, but its instructions come from the processor's counters, which virtual
-machines seldom have. Valgrind's are those of the program and its libraries, without the kernel and without waiting: the same on a
-busy machine and, with the same compiler and libraries, nearly the same on another. What making ready takes is not in them: each
-workload is counted with few repetitions and with many, and the difference is what they took.
+The benchmark package has thresholds too. But it takes its counts from the processor's counters, which virtual machines
+seldom have. Valgrind counts the instructions of the program and its libraries, without the kernel and without waiting. The
+counts are the same on a busy machine, and nearly the same on another machine with the same compiler and libraries. They do
+not include the preparation: each workload runs with few repetitions and with many, and only the difference counts.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def count_all(program):
     """Yields each workload's name and the instructions of one repetition."""
     listed = subprocess.run([program, "--list"], check=True, capture_output=True, text=True).stdout
     with tempfile.TemporaryDirectory(dir=HERE / ".build") as directory:
-        # Hashing with random seeds would make each run another.
+        # With random seeds for hashing, each run would be different.
         environment = {**os.environ, "TMPDIR": directory, "SWIFT_DETERMINISTIC_HASHING": "1"}
         for line in listed.splitlines():
             repetitions, name = line.split(" ", 1)

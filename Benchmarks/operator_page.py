@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How long the operator's page takes on a gateway with 100,000 keys and 1,000,000 messages.
+"""Measures how long the operator's page takes on a gateway with 100,000 keys and 1,000,000 messages.
 
 Fills a database directly, starts a relay on it, asks for each page and each search a number of times, and prints for each the median
-and the longest time, and the size. Fails where one ever takes longer than 300 ms, is larger than 200 KB, or where the relay's memory
-has grown by more than 20 MB in the end.
+and the longest time, and the size. Fails if a request ever takes longer than 300 ms, if a page is larger than 200 KB, or if the
+relay's memory has grown by more than 20 MB at the end.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def arguments():
 
 
 def fill(path, keys, messages):
-    """Deterministic but for the present time, which everything is counted back from."""
+    """Fills the database. The rows are always the same, except that their times are relative to the present."""
     source = random.Random(1)
     now = round(time.time() * 1000)
     today = now // DAY_MS
@@ -99,7 +99,7 @@ def fill_messages(database, source, now, used, is_live, count):
     messages = [(moment - EPOCH_MS) << 22 | i % 4096 for i, moment in enumerate(accepted)]
 
     def state(i):
-        # Waiting mail is live: its lane is held, as no region of SES is set, so that it stays as it is.
+        # Messages that wait are live. No region of SES is set, so their lane is held, and their states do not change.
         return "queued" if i % 50 == 7 else "held" if i % 1000 == 3 else "failed" if i % 100 == 1 else "suppressed" if i % 400 == 2 else "sent"
 
     def key(i):
@@ -109,7 +109,7 @@ def fill_messages(database, source, now, used, is_live, count):
         return f"{NAMES[i % 20]}.{i * 31 % 200_003}@customers{i % 499}.example.net"
 
     def recipients(i):
-        # The list of a newsletter, now and then.
+        # Some messages have the recipients of a newsletter.
         return "\n".join(recipient(i + n) for n in range(50 if i % 5000 == 0 else 1))
 
     database.executemany(
@@ -196,7 +196,7 @@ class Relay:
         self.log.close()
 
     def get(self, path):
-        """Status, content, and milliseconds until its last octet."""
+        """Requests a page. Returns the status, the content, and the milliseconds until the last octet."""
         start = time.perf_counter()
         self.connection.request("GET", path, headers={"Cookie": self.cookie})
         answer = self.connection.getresponse()
@@ -204,12 +204,12 @@ class Relay:
         return answer.status, content, (time.perf_counter() - start) * 1000
 
     def memory(self, field="RssAnon"):
-        """In MB. RssAnon leaves out the database's files, which the kernel maps and takes back as it likes."""
+        """The relay's memory in MB. RssAnon leaves out the mapped files of the database, whose memory the kernel can free at any time."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024
 
 
-# -- what is asked for
+# -- the pages
 
 
 def pages(database_path):
@@ -274,7 +274,7 @@ def main():
         asked = pages(database)
         wrong = []
         with relay:
-            # What the first page of any kind brings with it does not count.
+            # The memory that the relay needs for its first page does not count.
             relay.get("/keys/new")
             before = (relay.memory(), relay.memory("VmRSS"))
             print(f"{'median':>9} {'longest':>9} {'size':>8} {'memory':>9}")

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""What the store on PostgreSQL costs: beside a floor on the same server, beside SQLite, with slow commits, with a snapshot held.
+"""Measures what the store on PostgreSQL costs, compared with a floor on the same server and with SQLite.
 
-`make bench-postgresql`, or `Benchmarks/postgresql.py --work accept,relay --rounds 3`. The server is of the benchmark's own, in a directory
-of its own, durable. Works:
+Some works measure it with slow commits, or while another session holds a snapshot.
 
-accept   batches of 20 messages of 4 KB: the server's CPU a message, the store beside the floor (Benchmarks/load/postgresql-floor.c), in turn
+`make bench-postgresql`, or `Benchmarks/postgresql.py --work accept,relay --rounds 3`. The benchmark starts a durable server of its own in a
+directory of its own. Works:
+
+accept   batches of 20 messages of 4 KB: the server's CPU a message, of the store and of the floor (Benchmarks/load/postgresql-floor.c), in turn
 relay    work b of bench.py: the relay's own CPU a message, on SQLite and on PostgreSQL, in turn
 two      work b where each commit waits 5 ms for the standby: messages a second of one relay and of two on one database, in turn
-two-disk the same without a standby, where each flush of the server's disk takes 5 ms more. A server flushes once at a time, so this is bounded
+two-disk as two, but without a standby, and each flush of the server's disk takes 5 ms more. A server flushes once at a time, which limits the rate
 queue    messages through the queue, 50 at a time; the same while another session holds a snapshot
-held     only the second part of that. `--work held --scale 3` holds the snapshot for more than ten minutes
+held     only the second part of queue. `--work held --scale 3` holds the snapshot for more than ten minutes
 body     messages of 25 MB: the server's CPU a MiB
 """
 
@@ -49,7 +51,7 @@ class RelayOn(servers.Relay):
 
     @database.setter
     def database(self, _):
-        """The path that a relay on SQLite would have."""
+        """Ignores the path that a relay on SQLite would have."""
 
     def query(self, sql):
         return int(self.postgresql.psql(sql, self.name_of_database) or 0)
@@ -60,7 +62,7 @@ class RelayOn(servers.Relay):
 
 
 def talk(command, server=None):
-    """Runs a program that prints `ready`, waits for a line, prints what it did and waits for another. Returns that, and the server's CPU."""
+    """Runs a program that prints `ready`, waits for a line, prints a report and waits for another. Returns the report, and the server's CPU time."""
     process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n", f"{command[0]} does not begin"
     before = server.cpu_seconds()
@@ -98,7 +100,7 @@ class Works:
         own = []
         with self.server() as server:
             name, url = self.empty(server)
-            # Makes the tables and a key.
+            # This call makes the tables and a key.
             talk([self.options.probe, "accept", url, 20, 20], server)
             key = server.psql("SELECT id FROM key LIMIT 1", name)
             for _ in range(self.options.rounds):
@@ -132,7 +134,7 @@ class Works:
             "mean_end_to_start": end["mean_ms"] / start["mean_ms"]}
 
     def cycle(self, holds):
-        """Reports of windows of messages. After the first one, another session holds a snapshot if `holds`."""
+        """Returns a report on each window of messages. If `holds` is true, another session holds a snapshot after the first window."""
         messages = round(1_000_000 * self.options.scale)
         window = max(1000, messages // 20)
         with self.server() as server:
@@ -170,7 +172,7 @@ class Works:
         return Bench(options)
 
     def load(self, bench, relays, messages):
-        """Each relay takes so many; what they did, and how long the slowest took."""
+        """Each relay accepts this many messages. Returns the report on each relay, and the CPU seconds of each."""
         for relay in relays:
             relay.start()
             bench.warm_up(relay, B)
@@ -245,7 +247,7 @@ class Works:
 
 
 class SlowAnswers:
-    """Passes connections on to a port. What their clients send takes `delay` seconds more, however much is on its way at once."""
+    """Passes connections on to a port. The octets of the clients arrive `delay` seconds later, however many are on their way at once."""
 
     def __init__(self, port, delay):
         self.target, self.delay, self.port = port, delay, free_port()

@@ -1,10 +1,11 @@
-"""Fills the relay's database with many rows, directly, in the relay's own schema (Sources/SQLiteStore/Schema.swift)."""
+"""Writes many rows directly into the relay's database, in the relay's own schema (Sources/SQLiteStore/Schema.swift)."""
 
 import random
 import sqlite3
 import time
 
-# Half of what the relay's message ids are made of: milliseconds since 2020 above 22 bits of instance and sequence.
+# The beginning of 2020. The relay's message ids are the milliseconds since then, above 22 bits of instance and
+# sequence.
 EPOCH_MS = 1_577_836_800_000
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -12,13 +13,13 @@ BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 def connect(path):
     database = sqlite3.connect(path, isolation_level=None)
-    # What is filled in here need not survive a power failure.
+    # These rows need not survive a power failure.
     database.execute("PRAGMA synchronous = OFF")
     return database
 
 
 def close(database):
-    """Leaves one file, without a write-ahead log beside it."""
+    """Closes the database and leaves one file, without a write-ahead log beside it."""
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
 
@@ -32,7 +33,7 @@ def key_id(number):
 
 
 def copy_keys(database, count):
-    """Makes `count` keys like the one that is there, each with a digest that no key has. Returns their ids."""
+    """Makes `count` keys like the benchmark's key, each with a digest that no key has. Returns their ids."""
     columns = [row[1] for row in database.execute("PRAGMA table_info(key)")]
     own = {"id": "?1", "name": "?2", "digest": "?3", "last_used_at": "?4"}
     values = ", ".join(own.get(column, column) for column in columns)
@@ -47,7 +48,7 @@ def copy_keys(database, count):
 
 
 def fill_keys(path, count):
-    """`count` keys with a month of usage each."""
+    """Adds `count` keys with a month of usage each."""
     database = connect(path)
     database.execute("BEGIN")
     ids = copy_keys(database, count)
@@ -60,7 +61,7 @@ def fill_keys(path, count):
 
 
 def fill_sent(path, count, prefix):
-    """`count` live messages of the key that is there, each sent under the SES message id `prefix` and its number."""
+    """Adds `count` live messages of the benchmark's key that were sent. The SES message id of each is `prefix` and its number."""
     database = connect(path)
     database.execute("BEGIN")
     key = database.execute("SELECT id FROM key WHERE name = 'benchmark'").fetchone()[0]
@@ -79,7 +80,7 @@ def fill_sent(path, count, prefix):
 
 
 def fill_queue(path, count, keys=10, size=180):
-    """`count` live messages that came within the last hour, of `keys` keys, all of them due."""
+    """Adds `count` live messages of `keys` keys, which were accepted within the last hour and are all due."""
     database = connect(path)
     database.execute("BEGIN")
     ids = copy_keys(database, keys)

@@ -1,7 +1,7 @@
-"""The servers that are measured: the relay, Postfix with Dovecot for the passwords, and what is the least that one can do.
+"""The servers that are measured: the relay, Postfix with Dovecot for the passwords, and servers that do the least possible.
 
-Each is started with state of its own in a fresh directory, tells its CPU time and memory, and how many messages it says it
-has taken.
+Each server starts with its own state in a new directory. Its object gives the server's CPU time and memory, and the number
+of messages that the server has accepted.
 """
 
 import os
@@ -19,12 +19,13 @@ HERE = Path(__file__).resolve().parent
 POSTFIX_MASTER = Path("/usr/lib/postfix/sbin/master")
 DOVECOT = Path("/usr/sbin/dovecot")
 
-# How long a server may take to start or stop.
+# How many seconds a server may take to start or stop.
 DEADLINE = 120
 
 
-# OpenSSL's (and BoringSSL's) setting that takes an instruction set away: bit 29 of the second word that CPUID's leaf 7 fills. Servers
-# of Intel before Ice Lake have none, and SHA-256 is three to six times as slow there.
+# A value for the setting of OpenSSL (and BoringSSL) that hides instructions: bit 29 of the second word that CPUID's
+# leaf 7 fills, which stands for SHA. Intel's processors for servers before Ice Lake do not have these instructions, and
+# SHA-256 is three to six times as slow on them.
 SHA_HIDDEN = ":~0x20000000"
 
 
@@ -36,7 +37,7 @@ class ServerError(Exception):
 
 
 class ControlGroup:
-    """Counts the CPU time of all that a server starts, what has ended included. Needs root."""
+    """Counts the CPU time of all processes that a server starts, including those that have ended. Needs root."""
 
     PLACES = [(Path("/sys/fs/cgroup/cpuacct"), "cpuacct.usage"), (Path("/sys/fs/cgroup"), "cpu.stat")]
 
@@ -56,7 +57,7 @@ class ControlGroup:
                 pass
 
     def enter(self):
-        """To be called in the process that is to become the server."""
+        """Must be called in the process that becomes the server."""
         if self.path:
             (self.path / "cgroup.procs").write_text(str(os.getpid()))
 
@@ -101,7 +102,7 @@ def free_port():
 
 
 def make_tools(directory):
-    """The load generator, the slow disk, and a certificate (ECDSA P-256) for both servers."""
+    """Makes the load generator, the stand-ins, the slow disk, and a certificate (ECDSA P-256) for the servers."""
     directory.mkdir(parents=True, exist_ok=True)
     warnings = ["-Wall", "-Wextra", "-Werror", "-std=c11", "-O2", "-g"]
     for target, source, rest in [("smtp-load", "smtp-load.c", ["-lssl", "-lcrypto", "-lm"]),
@@ -117,7 +118,7 @@ def make_tools(directory):
 
 
 def fill(template, target, **values):
-    """Puts values in the place of @NAME@."""
+    """Writes the template to the target with a value in the place of each @NAME@."""
     text = template.read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
@@ -128,10 +129,10 @@ def fill(template, target, **values):
 
 
 class Server:
-    """One start of a server. It gets a new directory, which stays behind."""
+    """One start of a server. It gets a new directory, which is not deleted when the server stops."""
 
     user = "apikey"
-    # Whether those that start from now on are not to see the processor's instructions for SHA. See `SHA_HIDDEN`.
+    # Whether servers that start from now on must not use the processor's instructions for SHA. See `SHA_HIDDEN`.
     hides_sha = False
 
     def __init__(self, name, directory, tools, sync_delay):
@@ -213,12 +214,12 @@ class Server:
             return self.group.seconds()
         ticks = 0
         for process in [self.process, *self.processes_beside]:
-            # Own time, and that of ended children.
+            # These fields are the process's own time, and the time of its children that have ended.
             ticks += sum(sum(map(int, stat[11:15])) for stat in process_tree(process.pid).values())
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def pss_kib(self):
-        """Memory, with what processes share counted once."""
+        """The memory in KiB. Memory that processes share counts once."""
         pids = self.group.processes() if self.group.path else [
             pid for process in [self.process, *self.processes_beside] for pid in process_tree(process.pid)]
         total = 0
@@ -232,9 +233,9 @@ class Server:
 
 class Relay(Server):
     """
-    live=True: a live key without ses.region. Its messages are accepted and wait: what is measured is acceptance alone.
-    live=False: a test key. The worker sends them, simulated, while others are accepted.
-    ses=(PORT, CONCURRENCY): the live ones are sent, to what answers there.
+    live=True: the key is live, and ses.region is not set. The messages are accepted and wait, so only acceptance is measured.
+    live=False: the key is a test key. The worker sends messages (simulated) while others are accepted.
+    ses=(PORT, CONCURRENCY): the live messages are sent to the stand-in at this port.
     """
 
     def __init__(self, name, directory, tools, sync_delay, binary, live=True, log_level="info", database=None, ses=None,
@@ -305,7 +306,7 @@ ses:
         return self.queued() - self.queued_before
 
     def finish(self):
-        """With a test key the work is done when the queue is empty."""
+        """Waits until the work is done. With a test key, it is done when the queue is empty."""
         end = time.monotonic() + DEADLINE
         waiting = "SELECT EXISTS (SELECT 1 FROM delivery WHERE state IN ('queued', 'sending') AND lane = 'test')"
         while not self.live and self.query(waiting):
@@ -315,7 +316,7 @@ ses:
 
 
 class Floor(Server):
-    """What the kernel, OpenSSL and the sync cost, and nothing else: no server can do with less."""
+    """Costs only what the kernel, OpenSSL and the sync cost. No server can cost less."""
 
     password = "benchmark-password-of-50-characters-like-an-API-key"
 
@@ -324,7 +325,7 @@ class Floor(Server):
                            self.directory / "journal"])
 
     def taken(self):
-        """It tells at its end."""
+        """The program prints this number when it ends."""
         return int((self.directory / "output").read_text().split()[-1])
 
     def finish(self):
@@ -332,7 +333,7 @@ class Floor(Server):
 
 
 class SQLiteFloor(Floor):
-    """The floor, with what the relay inserts for a message in the place of its octets."""
+    """A floor that inserts the relay's rows into a database instead of writing the message's octets to a file."""
 
     def __init__(self, name, directory, tools, sync_delay, binary):
         super().__init__(name, directory, tools, sync_delay)
@@ -344,7 +345,7 @@ class SQLiteFloor(Floor):
 
 
 class Storeless(Floor):
-    """The relay as far as its store; nothing is kept."""
+    """The relay without its store. It keeps no message."""
 
     PROGRAM = HERE / ".build/release/storeless"
 
@@ -357,13 +358,13 @@ class Storeless(Floor):
 
 
 class Postfix(Server):
-    """Accepts from who has authenticated, and holds every message, as the relay does with live=True."""
+    """Accepts messages from authenticated clients and holds all of them, as the relay does with live=True."""
 
     password = "benchmark-password-of-50-characters-like-an-API-key"
 
     @staticmethod
     def reason_against():
-        """Why it can't be measured here, or nothing."""
+        """The reason why Postfix can't be measured on this machine, or None."""
         if not POSTFIX_MASTER.exists() or not DOVECOT.exists():
             return "Postfix and Dovecot are not installed (apt-get install postfix dovecot-core)"
         if os.geteuid() != 0:
@@ -373,7 +374,7 @@ class Postfix(Server):
         super().__init__(name, directory, tools, sync_delay)
         for part in ["etc", "queue", "data"]:
             (directory / part).mkdir()
-        # Its sockets have a place of their own: their paths may have 107 characters.
+        # The sockets have a directory of their own, because their paths may have at most 107 characters.
         self.sasl = Path(tempfile.mkdtemp(prefix="benchmark-sasl-"))
         self.sasl.chmod(0o755)
         shutil.chown(directory / "data", "postfix")
@@ -385,7 +386,7 @@ class Postfix(Server):
 
     def launch(self):
         etc = self.directory / "etc"
-        # Makes the directories of the queue.
+        # This command makes the directories of the queue.
         check = subprocess.run(["postfix", "-c", str(etc), "check"], capture_output=True, text=True)
         if check.returncode != 0:
             raise ServerError(f"postfix check: {check.stderr}")

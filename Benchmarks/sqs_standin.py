@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Stands in for SQS: hands out SES events, so many a second, and takes their deletion.
+"""Acts as SQS: gives out SES events at a given rate, and accepts their deletion.
 
   sqs_standin.py PREFIX COUNT RATE
 
-One event for each of the SES message ids PREFIX0 to PREFIX(COUNT - 1), a delivery, in SNS's envelope; RATE events a second, 0:
-as fast as they are asked for. Prints its port; at the end of its input, what it has handed out and what was deleted.
+There is one event for each of the SES message ids PREFIX0 to PREFIX(COUNT - 1): a delivery, in a notification from SNS. RATE
+is the number of events a second. 0 means that events come as fast as they are requested. The program prints its port. When
+its input ends, it prints how many events it gave out and how many were deleted.
 """
 
 import asyncio
@@ -51,7 +52,8 @@ class Queue:
             if RATE:
                 allowed = min(COUNT, int((time.monotonic() - self.began) * RATE))
             count = min(wanted, allowed - self.handed)
-            # A real queue hands out what it has; one event at a time would only measure calls.
+            # A real queue returns the events that it has. This queue waits for a full batch: calls that return one
+            # event each would only measure the calls.
             if count >= min(wanted, COUNT - self.handed) > 0 or count > 0 and time.monotonic() >= end:
                 break
             if time.monotonic() >= end:

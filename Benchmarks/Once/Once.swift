@@ -2,8 +2,8 @@ import Dispatch
 import Foundation
 import Workloads
 
-/// `once --list`: the workloads, with the repetitions that make a measurement. `once NAME COUNT`: prepares that one and does it
-/// so many times.
+/// `once --list` prints the workloads and how many repetitions make a measurement. `once NAME COUNT` prepares the named
+/// workload and runs it COUNT times.
 @main
 enum Once {
     static func main() {
@@ -15,8 +15,8 @@ enum Once {
         guard words.count == 2, let workload = Workload.all.first(where: { $0.name == words[0] }),
             let count = Int(words[1]), count >= 0
         else { end("usage: once --list | once NAME COUNT", 64) }
-        // Not an asynchronous main: its thread, when it is left to Dispatch, waits for signals with a mask in memory that can't be
-        // written, and valgrind (3.19) dies when it writes there.
+        // `main` is not asynchronous, because an asynchronous `main` leaves its thread to Dispatch. The thread then
+        // waits for signals with a mask in read-only memory, and valgrind (3.19) crashes when it writes to this mask.
         Task.detached {
             do {
                 try await run(workload, count)
@@ -28,7 +28,7 @@ enum Once {
         DispatchSemaphore(value: 0).wait()
     }
 
-    /// What was prepared has gone when it returns.
+    /// When this function returns, what the workload prepared has been released.
     private static func run(_ workload: Workload, _ count: Int) async throws {
         let repeated = try await workload.prepare()
         try await repeated(count)

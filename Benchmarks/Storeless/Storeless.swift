@@ -12,9 +12,9 @@ import SMTPServer
 import Synchronization
 import Workloads
 
-/// The relay's network side by itself, to be measured beside the whole: SMTP, TLS, keys, limits, header and preparation, with a
-/// store that forgets. `storeless PORT CERTIFICATE PRIVATE-KEY` prints the key to log in with, and at its end how many
-/// messages it took.
+/// The relay's network side alone, to compare it with the whole relay: SMTP, TLS, keys, limits, header and preparation,
+/// with a store that keeps no message. `storeless PORT CERTIFICATE PRIVATE-KEY` prints the key to log in with. When it
+/// ends, it prints how many messages it accepted.
 @main
 enum Storeless {
     static func main() async throws {
@@ -54,11 +54,11 @@ enum Storeless {
         withExtendedLifetime(server) {}
     }
 
-    /// At once, also where the output is a file.
+    /// Writes the line at once, even if the output is a file.
     private static func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 }
 
-/// SIGTERM.
+/// Waits for SIGTERM.
 private struct Termination {
     private let source: any DispatchSourceSignal
     private let signals: AsyncStream<Void>

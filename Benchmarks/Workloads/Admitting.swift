@@ -44,7 +44,7 @@ extension Workload {
         ).get()
     }
 
-    /// All that happens to a message from MAIL to the 250.
+    /// Does everything that happens to a message from MAIL to the reply 250.
     private static func submit(_ message: [UInt8], _ admission: Admission, _ grant: Grant) async throws {
         let origin = Admission.Origin(clientName: "client.example.com", client: Sample.client, with: "ESMTPSA")
         var reception = try admission.begin(from: .mailbox(sampleSender), origin: origin, grant).get()

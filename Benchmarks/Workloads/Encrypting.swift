@@ -18,7 +18,8 @@ extension Workload {
             let message = sampleMessage()
             let reply = ByteBuffer(string: "250 2.0.0 Ok: queued as 0123456789abc\r\n")
             return { count in
-                // An embedded channel stays on its thread: so its handshake is in the times, once for a thousand.
+                // An embedded channel must stay on its thread, so it is made here. The measurement includes its
+                // handshake, once for a thousand messages.
                 let pair = try TLSPair(contexts)
                 for _ in 0..<count {
                     guard try pair.send(message) == message.count else { throw UnexpectedResult("octets are missing") }
@@ -29,7 +30,7 @@ extension Workload {
     ]
 }
 
-/// Made once for many connections, as in the relay and in its clients.
+/// TLS contexts that are made once for many connections, as in the relay and in its clients.
 private final class TLSContexts {
     let server: TLSServerContext
     let client: OpaquePointer
@@ -45,7 +46,7 @@ private final class TLSContexts {
     deinit { SSL_CTX_free(client) }
 }
 
-/// A server's channel and a client. Their wire is a copy.
+/// A server's channel and a client. There is no network: `carry` copies the octets between them.
 private final class TLSPair {
     private let channel: EmbeddedChannel
     private let client: OpaquePointer
@@ -89,7 +90,7 @@ private final class TLSPair {
         return hasMoved
     }
 
-    /// Returns how many octets came out at the server.
+    /// Returns how many octets the server decrypted.
     func send(_ message: [UInt8]) throws -> Int {
         var count = 0
         guard SSL_write_ex(client, message, message.count, &count) == 1 else { throw UnexpectedResult("SSL_write_ex") }

@@ -1,6 +1,6 @@
 import RelayCore
 
-/// Knows one key; takes every message at once and forgets it.
+/// Knows one key. It accepts every message at once and does not keep it.
 public final class ForgetfulStore: KeyDirectoryStore, SubmissionStore {
     private let key: StoredKey
 

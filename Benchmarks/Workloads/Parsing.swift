@@ -3,7 +3,7 @@ import NIOCore
 import SMTP
 
 extension Workload {
-    /// What is done with the octets of a message and its commands, without I/O.
+    /// The work on the octets of a message and of its commands, without I/O.
     static let parsing = [
         Workload("commands of a message: decoder") {
             { count in
@@ -21,7 +21,7 @@ extension Workload {
             }
         },
         Workload("content of 4 KB: data decoder") {
-            // No line of it begins with a dot.
+            // No line of the message begins with a dot.
             let content = ByteBuffer(bytes: sampleMessage() + Array(".\r\n".utf8))
             return { count in
                 for _ in 0..<count {
@@ -77,7 +77,7 @@ extension Workload {
         return session
     }
 
-    /// From MAIL to the 250, with all decided well.
+    /// Runs the session from MAIL to the reply 250. Nothing is refused.
     private static func converse(_ session: inout Session) throws {
         var input = commands
         var output = ByteBuffer()

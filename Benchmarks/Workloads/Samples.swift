@@ -24,7 +24,7 @@ func sampleMessage() -> [UInt8] {
     return Array((header + String(repeating: line, count: 4096 / line.utf8.count)).utf8)
 }
 
-/// Addresses of the envelope. They parse: they are constants.
+/// Addresses of the envelope. They are valid constants, so parsing them can't fail.
 let sampleSender = address("orders@example.com")
 let sampleRecipient = address("recipient@example.net")
 
@@ -36,12 +36,12 @@ private func address(_ text: String) -> AddrSpec {
     }
 }
 
-/// A test key that may send as fast as it can.
+/// A test key whose rate is so high that it limits nothing.
 public func sampleKey() -> (secret: APIKey, stored: StoredKey) {
     Sample.key(createdAt: SystemClock().now()) { $0.limits = SendingLimits(perSecond: 1_000_000_000) }
 }
 
-/// A store on a disk, synced as in production. Its directory goes with it.
+/// A store on a disk, synced as in production. Its directory is deleted with it.
 struct SampleStore {
     let store: SQLiteStore
     private let directory: TemporaryDirectory

@@ -1,12 +1,13 @@
-/// Something that the relay does often, by itself.
+/// An operation that the relay does often, without the rest of the relay.
 public struct Workload: Sendable {
-    /// Does it so many times.
+    /// Runs the operation `count` times.
     public typealias Repeat = (_ count: Int) async throws -> Void
 
     public let name: String
-    /// How many times make a measurement: of what takes microseconds a thousand, or the clock's own cost would show.
+    /// How many repetitions make a measurement. An operation that takes microseconds needs a thousand. Otherwise the
+    /// measurement would include the clock's own cost.
     public let repetitions: Int
-    /// Makes ready what is not to be measured.
+    /// Prepares the operation. The preparation is not measured.
     public let prepare: @Sendable () async throws -> Repeat
 
     init(_ name: String, repetitions: Int = 1000, prepare: @escaping @Sendable () async throws -> Repeat) {
@@ -18,7 +19,7 @@ public struct Workload: Sendable {
     public static let all = parsing + encrypting + admitting + storing
 }
 
-/// Something came out otherwise than it must: then what was measured is something else.
+/// A result was not the expected one, so the measured operation was not the intended one.
 struct UnexpectedResult: Error {
     let what: String
     init(_ what: String) { self.what = what }

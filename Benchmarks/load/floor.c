@@ -1,15 +1,15 @@
-/* The least that a server can do for the works of the benchmark, to be measured beside the relay.
+/* The least that a server can do for the works of the benchmark. The relay is compared with it.
  *
  *   floor PORT CERTIFICATE KEY FILE
  *   floor PORT CERTIFICATE KEY FILE sqlite
  *
- * STARTTLS, any password, any envelope, any content; two event loops, and a thread that appends what has come to FILE and syncs
- * it once for all that wait, before each is told 250. Nothing is parsed beyond a command's first octet, nothing checked, no
- * queue kept, no line logged, no time limited: what remains is the kernel, OpenSSL and the sync. It prints how many
- * messages it took when it is told to end.
+ * It offers STARTTLS, and accepts any password, any envelope and any content. It has two event loops, and a thread that appends
+ * the messages that have come to FILE. The thread syncs FILE once for all messages that wait, before each client gets 250. The
+ * floor parses only the first octet of a command. It checks nothing, keeps no queue, writes no log and has no time limits. What
+ * remains is the work of the kernel, OpenSSL and the sync. When it is told to end, it prints how many messages it accepted.
  *
- * With "sqlite", FILE is a database that the relay has made, and the thread inserts what the relay inserts into it, with the
- * relay's durability: what remains is the kernel, OpenSSL and SQLite.
+ * With "sqlite", FILE is a database that the relay has made. The thread inserts the same rows as the relay, with the same
+ * durability. What remains is the work of the kernel, OpenSSL and SQLite.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -88,7 +88,7 @@ static void fail_in_database(void) {
 }
 
 static void open_database(const char *path) {
-    /* The relay's, in Sources/SQLiteStore/SQLiteStore+Submissions.swift. */
+    /* The relay's statements, from Sources/SQLiteStore/SQLiteStore+Submissions.swift. */
     static const char *const texts[STATEMENTS] = {
         "BEGIN IMMEDIATE",
         "SELECT message FROM repeat WHERE fingerprint = ? AND message >= ? AND EXISTS ("
@@ -119,7 +119,7 @@ static void step(int which) {
 }
 
 static void write_database(struct connection *batch) {
-    /* As long as the relay's. */
+    /* The ids are as long as the relay's. */
     static sqlite3_int64 id = (sqlite3_int64)1 << 59;
     static unsigned char fingerprint[16];
     struct timespec now;
@@ -129,7 +129,7 @@ static void write_database(struct connection *batch) {
     step(BEGIN);
     for (struct connection *c = batch; c; c = c->next) {
         id++, count++;
-        /* Like a hash in that each comes to lie elsewhere. */
+        /* As with hashes, each fingerprint has a different place in the index. */
         sqlite3_uint64 mixed = (sqlite3_uint64)id * 0x9E3779B97F4A7C15u;
         for (int i = 0; i < 8; i++) fingerprint[i] = (unsigned char)(mixed >> (56 - 8 * i));
         sqlite3_bind_blob(statements[REPEATED], 1, fingerprint, sizeof fingerprint, SQLITE_STATIC);
@@ -165,7 +165,7 @@ static void write_file(struct connection *batch) {
     if (fdatasync(journal) != 0) fail("fdatasync");
 }
 
-/* Writes down all that wait, durably, and gives each back to its loop. */
+/* Writes all waiting messages durably, and gives each connection back to its loop. */
 static void *write_journal(void *nothing) {
     for (;;) {
         pthread_mutex_lock(&lock);
@@ -216,7 +216,7 @@ static void keep(struct connection *c, const char *octets, size_t count) {
     if (wasEmpty) pthread_cond_signal(&some);
 }
 
-/* One command, which came whole: the clients wait for each reply. Returns 0 when the connection is to be closed. */
+/* Handles one command. It is complete, because the clients wait for each reply. Returns 0 if the connection is to be closed. */
 static int obey(struct connection *c, const char *line) {
     switch (line[0]) {
     case 'E': say(c, c->tls ? "250-floor\r\n250 AUTH PLAIN\r\n" : "250-floor\r\n250 STARTTLS\r\n"); break;
@@ -253,7 +253,7 @@ static void readable(struct connection *c) {
             hang_up(c);
             return;
         }
-        /* Another thread's from here on, or nothing more will come before the reply. */
+        /* Either the connection now belongs to another thread, or nothing more comes before the reply. */
         if (c->waits || !(c->tls && SSL_has_pending(c->tls))) return;
     }
 }

@@ -1,9 +1,10 @@
-// What PostgreSQL takes at least to accept messages: the relay's rows, in its tables, under its locks, in two round trips, by the fewest
-// statements, without any decision, and without what the relay checks (a node's place, daily caps, who had a fingerprint).
+// The least work that PostgreSQL needs to accept messages. This program writes the relay's rows into the relay's tables, under
+// its locks, in two round trips and with the fewest statements. It makes no decisions, and leaves out what the relay checks (a
+// node's place, daily caps, which message had a fingerprint before).
 //
 //   postgresql-floor CONNINFO KEY BATCH MESSAGES SIZE
 //
-// Prints `ready`, begins with a line on standard input, prints what it did and ends with another line.
+// Prints `ready`, starts when it reads a line from standard input, prints a report, and ends when it reads another line.
 
 #include "CPostgreSQL.h"
 

@@ -1,10 +1,10 @@
-// Answers as Amazon SES does, after a fixed time: what a relay that sends is measured against.
+// Answers as Amazon SES does, after a fixed time. The benchmark measures how the relay sends mail to it.
 //
 //   ses-standin MILLISECONDS
 //
-// Prints the port it listens on (127.0.0.1), takes requests over HTTP/1.1 until its standard input ends, then prints a line of
-// JSON: how many messages it took, over how many seconds from the first answer to the last, how many requests were open at a
-// time at most, and the octets that it read. One thread; a request's body is counted and thrown away.
+// Prints the port it listens on (127.0.0.1), and accepts requests over HTTP/1.1 until its standard input ends. Then it prints a
+// line of JSON: how many messages it accepted, the seconds from the first answer to the last, the most requests that were open
+// at a time, and the octets that it read. It has one thread. It counts the octets of a request's body and does not keep them.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -88,11 +88,11 @@ static void finished(Connection *connection) {
     if (count == 1) arm(connection->answer_at);
 }
 
-// Works off what has arrived; a client sends the next request only after the answer.
+// Handles octets that have arrived. A client sends the next request only after the answer.
 static void received(Connection *connection, const char *bytes, size_t length) {
     if (!connection->in_body) {
         if (connection->head_length + length >= sizeof connection->head) {
-            // Of a large first piece only the head is kept.
+            // If the first piece is large, only the head is kept.
             size_t room = sizeof connection->head - 1 - connection->head_length;
             memcpy(connection->head + connection->head_length, bytes, room);
             connection->head[sizeof connection->head - 1] = 0;

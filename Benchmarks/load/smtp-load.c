@@ -1,9 +1,9 @@
-// Makes SMTP submission traffic and measures how a server takes it.
+// Makes SMTP submission traffic and measures how a server handles it.
 //
 // One process, one thread: a number of connections at a time, each with STARTTLS (TLS 1.3, a full handshake), AUTH PLAIN, and
-// a number of messages one after the other. Each reply's code is held to the one that the step expects; only a message whose
-// final reply is 250 counts as accepted. Prints one JSON object and exits with 0 if every message was accepted, with 1 if
-// not, with 2 when it could not work at all.
+// a number of messages one after the other. Each reply must have the code that the step expects. Only a message whose final
+// reply is 250 counts as accepted. Prints one JSON object and exits with 0 if every message was accepted, with 1 if not, and
+// with 2 if it could not work at all.
 //
 // With --idle it opens that many authenticated connections, prints {"idle": N}, keeps them until standard input ends, and
 // then shows with a NOOP each that they live.
@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// ---- What there is to do, and what came of it
+// ---- Options and results
 
 static struct {
     const char *host, *user, *password, *sender, *recipient;
@@ -41,13 +41,13 @@ static struct {
     .port = 587, .sessions = 1, .messages = 1, .per_session = 1, .size = 4096, .timeout = 300,
 };
 
-// The steps of a connection, in their order. From CONTENT it goes back to MAIL while there are messages.
+// The steps of a connection, in their order. After CONTENT comes MAIL again while there are messages to send.
 enum step {
     UNUSED, CONNECTING, GREETING, HELLO, STARTTLS, HANDSHAKE, SECURE_HELLO, AUTH,
     MAIL, RCPT, DATA, CONTENT, IDLE, NOOP, QUIT, STEPS
 };
 
-// The code that ends each step; 0: no reply is due, whatever comes is a mistake.
+// The code that ends each step. 0 means that no reply is due, so any reply is a mistake.
 static const struct {
     const char *name;
     int expected;
@@ -83,10 +83,10 @@ struct session {
     uint32_t interest;
     double connected_at, mail_at, retry_at;
     long left; // messages that this connection still has to send, the one under way included
-    int code;  // of the reply whose lines are coming in
+    int code;  // the code of the reply whose lines are coming in
     size_t line_length;
     char line[1000];
-    // What is to be written: first the head, then octets of the content that all messages share.
+    // The octets to write: first the head, then octets of the content that all messages share.
     size_t head_length, head_done;
     char head[1500];
     const char *content;
@@ -127,7 +127,7 @@ static void add(struct sample *sample, double seconds) {
     sample->values[sample->count++] = 1000 * seconds;
 }
 
-// Keeps the first failure, in characters that JSON takes as they are.
+// Keeps the first failure, in characters that JSON need not escape.
 static void note(enum step step, const char *text) {
     if (result.first_failure[0]) return;
     snprintf(result.first_failure, sizeof result.first_failure, "%s: %s", steps[step].name, text);
@@ -152,7 +152,7 @@ static void end(struct session *session, double pause) {
     session->retry_at = now() + pause;
 }
 
-// The connection broke, or can't go on.
+// Ends a connection that broke or can't go on.
 static void fail(struct session *session, const char *why) {
     note(session->step, why);
     if (is_in_message(session->step)) {
@@ -200,21 +200,21 @@ static enum transfer write_some(struct session *session, const char *octets, siz
     return DONE;
 }
 
-// Writes what the socket takes of what is due. False when the connection is over.
+// Writes as many of the due octets as the socket accepts. Returns false when the connection is over.
 static bool flush(struct session *session) {
     static char octets[16384]; // the most that a TLS record holds
     for (;;) {
         size_t head = session->head_length - session->head_done;
         size_t tail = session->content_length;
         if (head + tail == 0) break;
-        // Header and body go into one record, as a client that has the message in memory would do it.
+        // Header and body go into one record, as from a client that has the message in memory.
         if (tail > sizeof octets - head) tail = sizeof octets - head;
         memcpy(octets, session->head + session->head_done, head);
         if (tail) memcpy(octets + head, session->content, tail);
         size_t written = 0;
         switch (write_some(session, octets, head + tail, &written)) {
         case BROKEN: fail(session, "writing failed"); return false;
-        // The same octets come again next time, as SSL_write wants it.
+        // The next call passes the same octets again, as SSL_write requires.
         case BLOCKED: watch(session, EPOLLIN | EPOLLOUT); return true;
         case DONE: break;
         }
@@ -281,7 +281,7 @@ static void accepted(struct session *session) {
     else quit(session);
 }
 
-// The step's reply was the expected one. False when the connection is over.
+// Goes on to the next step after the expected reply. Returns false when the connection is over.
 static bool advance(struct session *session) {
     switch (session->step) {
     case GREETING: session->step = HELLO; say(session, "EHLO load.example.com\r\n"); return true;
@@ -309,7 +309,7 @@ static bool advance(struct session *session) {
     }
 }
 
-// False when the connection is over.
+// Returns false when the connection is over.
 static bool replied(struct session *session, int code, const char *line) {
     if (code == steps[session->step].expected && session->content_length == 0) return advance(session);
     if (!is_in_message(session->step)) {
@@ -320,16 +320,16 @@ static bool replied(struct session *session, int code, const char *line) {
     *(code / 100 == 4 ? &result.temporary : code / 100 == 5 ? &result.permanent : &result.unexpected) += 1;
     session->left--;
     if (session->content_length > 0 || code == 421) {
-        // In the midst of the content, or at the server's wish.
+        // The reply came in the middle of the content, or the server is closing the connection.
         end(session, 0.1);
         return false;
     }
-    // Whatever the server now thinks of the transaction, a new connection begins afresh.
+    // The state of the transaction in the server is unknown, so the rest goes over a new connection.
     quit(session);
     return true;
 }
 
-// Takes one octet of the server's. False when the connection is over.
+// Reads one octet from the server. Returns false when the connection is over.
 static bool heard(struct session *session, char octet) {
     if (octet != '\n') {
         if (session->line_length == sizeof session->line - 1) {
@@ -375,7 +375,7 @@ static enum transfer read_some(struct session *session, char *octets, size_t roo
     return count > 0 ? DONE : BROKEN;
 }
 
-// False when the connection is over.
+// Returns false when the connection is over.
 static bool shake_hands(struct session *session) {
     ERR_clear_error();
     int value = SSL_do_handshake(session->tls);
@@ -457,7 +457,7 @@ static void begin(struct session *session) {
     if (epoll_ctl(poller, EPOLL_CTL_ADD, session->socket, &event)) give_up("epoll_ctl: %s", strerror(errno));
 }
 
-// Begins what may begin. Returns how many connections there are.
+// Begins the connections that may begin now. Returns how many connections there are.
 static long begin_due(void) {
     double time = now();
     long busy = 0;
@@ -545,7 +545,7 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// The value that so many of all do not exceed (nearest rank).
+// The value that this part of all values does not exceed (nearest rank).
 static double percentile(const struct sample *sample, double part) {
     size_t rank = (size_t)ceil(part * (double)sample->count);
     return sample->values[rank > 0 ? rank - 1 : 0];
@@ -612,12 +612,12 @@ static void read_options(int count, char **words) {
         }
     }
     if (optind < count) give_up("'%s' is no option", words[optind]);
-    // Not an option, so that it does not show in the list of processes.
+    // The password is not an option, so that the list of processes does not show it.
     options.password = getenv("SMTP_LOAD_PASSWORD");
     if (!options.password) give_up("SMTP_LOAD_PASSWORD is not set");
 }
 
-// Tells the process that started this that all idle connections stand, and listens for standard input to end.
+// Tells the process that started this one that all idle connections are open, and waits for the end of standard input.
 static void announce_idle(void) {
     printf("{\"idle\": %ld}\n", idle_ready);
     fflush(stdout);

@@ -1,8 +1,8 @@
 import Testing
 import Workloads
 
-@Suite("What the benchmarks repeat") struct WorkloadTests {
-    @Test("Each workload can be done, also twice", arguments: Workload.all.map(\.name))
+@Suite("The workloads of the benchmarks") struct WorkloadTests {
+    @Test("Each workload can run, even twice", arguments: Workload.all.map(\.name))
     func runs(name: String) async throws {
         let workload = try #require(Workload.all.first { $0.name == name })
         let repeated = try await workload.prepare()
