@@ -99,9 +99,9 @@ WITH_SHA_HIDDEN = ["a100", "b", "c", "d", "drain"]
 SERVERS = {
     "relay": "",
     "postfix": "",
-    "floor": "takes octets and syncs them, nothing else",
-    "floor-sqlite": "the floor with the relay's tables in SQLite in place of a file",
-    "storeless": "the relay without store, worker and log: it forgets what it takes (make bench-storeless builds it)",
+    "floor": "only receives octets and syncs them to the disk",
+    "floor-sqlite": "like floor, but with the relay's tables in SQLite instead of a file",
+    "storeless": "the relay without store, worker and log: it discards all mail (make bench-storeless builds it)",
 }
 USUAL_SERVERS = ["relay", "postfix", "floor"]
 
@@ -492,28 +492,32 @@ def names(known):
 def read_options():
     works = [*WORKS, *SPECIAL]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=names(works), default=works, metavar="NAMES", help="works, separated by commas")
+    parser.add_argument(
+        "--work", type=names(works), default=works, metavar="NAMES", help="the works to run, separated by commas (all)")
     parser.add_argument(
         "--servers", type=names(SERVERS), default=USUAL_SERVERS, metavar="NAMES",
-        help=f"which to measure ({','.join(USUAL_SERVERS)}); "
+        help=f"the servers to measure ({','.join(USUAL_SERVERS)}); "
         + "; ".join(f"{name}: {what}" for name, what in SERVERS.items() if what))
     parser.add_argument(
         "--sha", choices=["both", "shown", "hidden"], default="both",
-        help=f"works in which hashing counts ({','.join(WITH_SHA_HIDDEN)}) are measured with the processor's instructions for SHA "
-        "shown to the servers, hidden from them (OPENSSL_ia32cap), or one after the other (both)")
+        help=f"how to measure the works in which hashing matters ({','.join(WITH_SHA_HIDDEN)}): with the processor's "
+        "SHA instructions shown to the servers, hidden from them (OPENSSL_ia32cap), or both ways in turn (both)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times the messages of each work (1)")
-    parser.add_argument("--sync-delay", type=delay, default=0, metavar="TIME", help="make each flush so much slower: 2ms")
-    parser.add_argument("--log-level", default="info", choices=["info", "warning"], help="the relay's (info)")
-    parser.add_argument("--idle", type=int, default=1000, help="connections of the work idle (1000)")
-    parser.add_argument("--keys", type=int, default=100_000, help="keys of the work keys (100000)")
-    parser.add_argument("--backlog", type=int, default=1_000_000, help="messages waiting in the work backlog (1000000)")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of messages of each work (1)")
+    parser.add_argument("--sync-delay", type=delay, default=0, metavar="TIME", help="delay added to each flush: 2ms")
+    parser.add_argument("--log-level", default="info", choices=["info", "warning"], help="the relay's log level (info)")
+    parser.add_argument("--idle", type=int, default=1000, help="number of connections in the work 'idle' (1000)")
+    parser.add_argument("--keys", type=int, default=100_000, help="number of keys in the work 'keys' (100000)")
+    parser.add_argument(
+        "--backlog", type=int, default=1_000_000, help="number of waiting messages in the work 'backlog' (1000000)")
     parser.add_argument("--binary", type=Path, default=ROOT / ".build/release/hiveku-relay")
-    parser.add_argument("--directory", type=Path, default=ROOT / ".build/bench", help="on a real disk (.build/bench)")
-    parser.add_argument("--json", type=Path, help="where every run goes (DIRECTORY/results.json)")
+    parser.add_argument(
+        "--directory", type=Path, default=ROOT / ".build/bench",
+        help="the directory for all files, on a real disk (.build/bench)")
+    parser.add_argument("--json", type=Path, help="the file for the results of every run (DIRECTORY/results.json)")
     parser.add_argument("--perf", action="store_true", help="record profiles of the relay in DIRECTORY (Debian: linux-perf)")
     parser.add_argument("--keep", action="store_true", help="leave queues and logs in DIRECTORY")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of such a JSON file")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of an earlier JSON file")
     parser.add_argument("--list", action="store_true", help="only list the works")
     options = parser.parse_args()
     shown, hidden = options.sha != "hidden", options.sha != "shown" and has_sha()

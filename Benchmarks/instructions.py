@@ -49,7 +49,7 @@ def count_all(program):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", action="store_true", help="put what is counted on record")
+    parser.add_argument("--update", action="store_true", help="record the counts as the new reference")
     parser.add_argument("--program", type=Path, default=HERE / ".build/release/once", help="the built program (%(default)s)")
     options = parser.parse_args()
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}

@@ -33,11 +33,12 @@ NAMES = "anna bernd carla david emma felix greta hugo ines jan karla lukas maria
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default=str(ROOT / ".build/debug/hiveku-relay"), help="the relay that is measured")
+    parser.add_argument(
+        "--binary", default=str(ROOT / ".build/debug/hiveku-relay"), help="the relay program to measure")
     parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--messages", type=int, default=1_000_000)
-    parser.add_argument("--times", type=int, default=20, help="how often each page is asked for")
-    parser.add_argument("--directory", help="where the database is kept for another run; filled where there is none")
+    parser.add_argument("--times", type=int, default=20, help="how many times each page is requested")
+    parser.add_argument("--directory", help="where the database is kept for later runs; it is created if it is missing")
     return parser.parse_args()
 
 

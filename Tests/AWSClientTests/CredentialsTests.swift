@@ -132,7 +132,7 @@ import Testing
     ])
     func refusesHalfOfThem(_ environment: [String: String]) {
         guard case .failed(let why) = EnvironmentCredentials(environment: environment).load() else {
-            Issue.record("did not fail")
+            Issue.record("incomplete credentials were accepted")
             return
         }
         #expect(why.contains("AWS_"))
@@ -142,7 +142,7 @@ import Testing
     @Test func isAbsentWithoutThem() {
         for environment in [[:], ["AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""]] {
             guard case .absent = EnvironmentCredentials(environment: environment).load() else {
-                Issue.record("is not absent")
+                Issue.record("the credentials are not absent")
                 continue
             }
         }

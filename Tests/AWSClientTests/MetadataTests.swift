@@ -38,7 +38,7 @@ private let documented = AWSCredentials(
     ])
     func refusesOthers(_ body: String) {
         guard case .failed(let why) = CredentialsDocument.answer(Array(body.utf8), from: "the service") else {
-            Issue.record("did not fail")
+            Issue.record("loading the credentials did not fail")
             return
         }
         #expect(why.contains("the service"))
@@ -90,7 +90,7 @@ private let documented = AWSCredentials(
                 let environment = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url]
                 guard case .failed = await ContainerCredentials(environment: environment, service: service()).load()
                 else {
-                    Issue.record("did not fail: \(reaction)")
+                    Issue.record("loading the credentials did not fail: \(reaction)")
                     return
                 }
                 #expect(server.requests.count <= 3)
@@ -123,7 +123,7 @@ private let documented = AWSCredentials(
 
     @Test func areAbsentElsewhere() async {
         guard case .absent = await ContainerCredentials(environment: [:], service: service()).load() else {
-            Issue.record("not absent")
+            Issue.record("the credentials are not absent")
             return
         }
     }
@@ -135,7 +135,7 @@ private let documented = AWSCredentials(
         ]
         guard case .failed(let why) = await ContainerCredentials(environment: environment, service: service()).load()
         else {
-            Issue.record("did not fail")
+            Issue.record("loading the credentials did not fail")
             return
         }
         #expect(why.contains("token"))
@@ -192,7 +192,7 @@ private let documented = AWSCredentials(
                 request.path == path ? reaction : InstanceCredentialsTests.metadata(request, n)
             }) { server in
                 guard case .absent(let why) = await load(server) else {
-                    Issue.record("not absent: \(path)")
+                    Issue.record("the credentials are not absent: \(path)")
                     return
                 }
                 #expect(why.contains(word))
@@ -201,7 +201,7 @@ private let documented = AWSCredentials(
         let stopped = try await StandIn.start(whole: { _, _ in .cut })
         await stopped.stop()
         guard case .absent = await load(stopped) else {
-            Issue.record("not absent")
+            Issue.record("the credentials are not absent")
             return
         }
     }
@@ -211,7 +211,7 @@ private let documented = AWSCredentials(
             request.path.hasSuffix("relay-role") ? .answer(404) : InstanceCredentialsTests.metadata(request, n)
         }) { server in
             guard case .failed = await load(server) else {
-                Issue.record("did not fail")
+                Issue.record("loading the credentials did not fail")
                 return
             }
         }
@@ -220,7 +220,7 @@ private let documented = AWSCredentials(
     @Test func canBeSwitchedOff() async throws {
         try await StandIn.with(whole: InstanceCredentialsTests.metadata) { server in
             guard case .absent(let why) = await load(server, ["AWS_EC2_METADATA_DISABLED": "TRUE"]) else {
-                Issue.record("not absent")
+                Issue.record("the credentials are not absent")
                 return
             }
             #expect(why.contains("AWS_EC2_METADATA_DISABLED"))

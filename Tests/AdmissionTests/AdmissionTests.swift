@@ -159,7 +159,7 @@ extension Result where Failure == Refusal {
             #expect(await fixture.authenticate(Sample.key().secret, from: guesser).reason == .keyUnknown)
         }
         guard case .failure(let failure) = await fixture.authenticate(key, from: guesser) else {
-            Issue.record("the guesser is let in")
+            Issue.record("the guessing client was authenticated")
             return
         }
         #expect(failure.refusal.reason == .authThrottled && failure.endsConnection)
@@ -195,7 +195,7 @@ extension Result where Failure == Refusal {
         for key in [revoked, expired, scopeless, elsewhere, rotated] {
             for _ in 0..<11 {
                 guard case .failure(let failure) = await fixture.authenticate(key) else {
-                    Issue.record("let in")
+                    Issue.record("an unusable key was authenticated")
                     return
                 }
                 #expect(failure.refusal.reason != .authThrottled)
@@ -247,7 +247,7 @@ extension Result where Failure == Refusal {
             case .now: waits.append(0)
             case .after(let delay): waits.append(delay.inSeconds)
             case .refused: waits.append(-1)
-            case .ask: Issue.record("this store says nothing of rates")
+            case .ask: Issue.record("this store has no shared rates")
             }
         }
         #expect(waits == [0, 0, 0, 0.5, 1, 1.5])
@@ -260,14 +260,14 @@ extension Result where Failure == Refusal {
         _ = try fixture.open(grant)
         guard case .after = try fixture.open(grant), case .refused(let refusal) = try fixture.open(grant)
         else {
-            Issue.record("neither delayed nor refused")
+            Issue.record("the second message was not delayed, or the third was not refused")
             return
         }
         #expect(refusal.reason == .rateSecond)
         #expect(refusal.explanation.mentions("API key", "1 emails", "second", "retry in 2 s"))
         fixture.clock.advance(.seconds(2))
         guard case .now = try fixture.open(grant) else {
-            Issue.record("still not allowed after the time that was named")
+            Issue.record("the message has to wait longer than the refusal said")
             return
         }
     }
@@ -279,7 +279,7 @@ extension Result where Failure == Refusal {
         let large = Array(("From: from@example.com\r\n\r\n" + String(repeating: "x", count: 100)).utf8)
         var before = try fixture.begin(grant)
         guard case .now = before.open(), case .after = try fixture.open(grant) else {
-            Issue.record("neither taken nor slowed down")
+            Issue.record("the first message was delayed, or the second was not")
             return
         }
         fixture.admission.reconfigure(
@@ -287,7 +287,7 @@ extension Result where Failure == Refusal {
                 hostname: "other.example.com", maximumMessageSize: 100, maximumRecipients: 1, maximumRateDelay: .zero,
                 preparation: PreparationPolicy()))
         guard case .refused(let refusal) = try fixture.open(grant) else {
-            Issue.record("not refused")
+            Issue.record("the message was not refused")
             return
         }
         #expect(refusal.reason == .rateSecond)
@@ -295,13 +295,13 @@ extension Result where Failure == Refusal {
         var after = try fixture.begin(grant)
         #expect(after.add(try address("another@example.net"))?.reason == .recipients)
         guard case .now = after.open() else {
-            Issue.record("not taken")
+            Issue.record("the message was not accepted")
             return
         }
         large.withUnsafeBytes { before.consume($0) }
         large.withUnsafeBytes { after.consume($0) }
         guard case .complete(let message) = before.finish(), case .refused(let tooLarge) = after.finish() else {
-            Issue.record("what began earlier is refused, or what begins now is not")
+            Issue.record("the earlier message was refused, or the later one was not")
             return
         }
         #expect(tooLarge.reason == .size)
@@ -315,7 +315,7 @@ extension Result where Failure == Refusal {
         let grant = try await fixture.authenticate(key).get()
         guard case .now = try fixture.open(grant, recipients: 50), case .after(let delay) = try fixture.open(grant)
         else {
-            Issue.record("not admitted into debt")
+            Issue.record("the large message was delayed, or the next one was not")
             return
         }
         #expect(delay == .seconds(4.1))

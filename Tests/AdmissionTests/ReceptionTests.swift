@@ -28,7 +28,7 @@ import Testing
         guard case .now = reception.open() else { return }
         Self.content("From: from@example.com\r\n\r\n", into: &reception)
         guard case .complete(let message) = reception.finish() else {
-            Issue.record("refused")
+            Issue.record("the message was refused")
             return
         }
         #expect(message.submission.envelope.recipients == ["b@example.net", "a@example.net", "B@example.net"])
@@ -43,7 +43,7 @@ import Testing
         guard case .now = reception.open() else { return }
         Self.content("From: from@example.com\r\n\r\n", into: &reception)
         guard case .complete(let message) = reception.finish() else {
-            Issue.record("refused")
+            Issue.record("the message was refused")
             return
         }
         #expect(message.submission.envelope.recipients == (0..<60).map { "to\($0)@example.net" })
@@ -61,7 +61,7 @@ import Testing
         #expect(refusal?.explanation.mentions("2 recipients") == true)
         #expect(reception.add(try address("to0@example.net")) == nil)
         guard case .now = reception.open() else {
-            Issue.record("the recipients before the limit are not kept")
+            Issue.record("the message to the recipients within the limit was not accepted")
             return
         }
     }
@@ -72,7 +72,7 @@ import Testing
         guard case .now = reception.open() else { return }
         Self.content("From: a@example.com\r\nSender: b@EXAMPLE.com\r\n\r\n", into: &reception)
         guard case .complete(let message) = reception.finish() else {
-            Issue.record("refused")
+            Issue.record("the message was refused")
             return
         }
         #expect(
@@ -95,7 +95,7 @@ import Testing
         for _ in 0..<3 {
             var reception = try fixture.begin(grant)
             guard case .now = reception.open() else {
-                Issue.record("the place before was not given back")
+                Issue.record("the previous message's emails were not given back to the rate")
                 return
             }
             switch wayOut {
@@ -133,13 +133,13 @@ import Testing
         var reception = try fixture.begin(grant)
         guard case .now = reception.open() else { return }
         guard case .more = reception.next() else {
-            Issue.record("content that has not begun is to be spooled")
+            Issue.record("no content was requested before any had arrived")
             return
         }
         let piece = String(repeating: String(repeating: "x", count: 70) + "\r\n", count: 2000)
         Self.content("From: from@example.com\r\n\r\n" + piece, into: &reception)
         guard case .spool(let first) = reception.next() else {
-            Issue.record("not spooled")
+            Issue.record("the first piece was not spooled")
             return
         }
         #expect(first.count > piece.utf8.count)
@@ -147,17 +147,17 @@ import Testing
         guard case .more = reception.next() else { return }
         Self.content(piece, into: &reception)
         guard case .hold = reception.next() else {
-            Issue.record("not held")
+            Issue.record("more content was requested although the spool is behind")
             return
         }
         #expect(reception.isSpoolBehind)
         guard case .wait = reception.finish() else {
-            Issue.record("finished while a piece was under way")
+            Issue.record("the message was finished while a piece was being written")
             return
         }
         reception.pieceWritten()
         guard case .spool(let last, let incomplete) = reception.finish() else {
-            Issue.record("no last piece")
+            Issue.record("there was no last piece to spool")
             return
         }
         #expect(last.count == piece.utf8.count)
@@ -173,7 +173,7 @@ import Testing
         guard case .spool = reception.next() else { return }
         reception.spoolFailed()
         guard case .forget = reception.next() else {
-            Issue.record("what can't be stored is kept")
+            Issue.record("content that can't be stored was not discarded")
             return
         }
         guard case .refused(let refusal) = reception.finish() else { return }
@@ -258,12 +258,12 @@ import Testing
             ).get()
             #expect(try reception.add(address("to@example.net")) == nil)
             guard case .now = reception.open() else {
-                Issue.record("what was refused counts against the rate")
+                Issue.record("a refused message counts against the rate")
                 return
             }
             Self.content("From: from@example.com\r\n\(field)\r\n", into: &reception)
             guard case .refused(let refusal) = reception.finish() else {
-                Issue.record("taken")
+                Issue.record("the message was accepted")
                 return
             }
             #expect(refusal.reason == .invalid)

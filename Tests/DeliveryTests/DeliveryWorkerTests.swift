@@ -259,7 +259,7 @@ import Testing
         switch body.judge(told) {
         case .retry(let cause, .normal): #expect(cause.word == word && cause.mayHaveBeenTaken == taken)
         case .failed(let cause): #expect(cause.word == word && word == "body-gone")
-        default: Issue.record("neither")
+        default: Issue.record("the outcome is neither a retry nor a failure")
         }
     }
 

@@ -876,7 +876,7 @@ extension LaneMachine.Note {
             }
             bench.pass(0.25)
         }
-        Issue.record("not finished")
+        Issue.record("the machine did not finish")
     }
 }
 

@@ -61,14 +61,14 @@ import Testing
 
     @Test(arguments: [(14, 2), (14, 3), (50, 3), (100, 7), (333, 10)] as [(Double, Int)])
     func noSecondHoldsMoreThanIsAllowedToAllRelaysTogether(allowed: Double, relays: Int) {
-        var governors = (0..<relays).map { _ in SendRateController(setting: allowed, at: 0) }
-        for i in governors.indices { governors[i].take(share: RateShare(place: i, count: relays), at: 0) }
+        var controllers = (0..<relays).map { _ in SendRateController(setting: allowed, at: 0) }
+        for i in controllers.indices { controllers[i].take(share: RateShare(place: i, count: relays), at: 0) }
         // All controllers are full, so they begin at the same time, which is the worst case.
         var sent: [MonotonicTime] = []
         for step in 0..<5000 {
             let now = MonotonicTime(seconds: 100 + Double(step) / 1000)
-            for i in governors.indices where governors[i].delay(at: now) <= 0 {
-                governors[i].take(1, at: now)
+            for i in controllers.indices where controllers[i].delay(at: now) <= 0 {
+                controllers[i].take(1, at: now)
                 sent.append(now)
             }
         }

@@ -20,7 +20,7 @@ import Testing
 
     @Test func messageIDHasTheFormOfSES() async throws {
         guard case .simulated(let id, nil, []) = await outcome(["b@example.net"]) else {
-            Issue.record("not simulated")
+            Issue.record("the outcome is not simulated")
             return
         }
         let parts = id.split(separator: "-", omittingEmptySubsequences: false)
@@ -53,7 +53,7 @@ import Testing
         ] as [(String, [EventKind])])
     func mailboxes(recipient: String, kinds: [EventKind]) async {
         guard case .simulated(_, let note, let events) = await outcome([recipient]) else {
-            Issue.record("not simulated")
+            Issue.record("the outcome is not simulated")
             return
         }
         #expect(events.map(\.event.kind) == kinds)
@@ -75,7 +75,7 @@ import Testing
         guard case .simulated(_, _, let events) = await outcome([mailbox + "@simulator.amazonses.com"]),
             let last = events.last?.event
         else {
-            Issue.record("no event")
+            Issue.record("there is no event")
             return
         }
         #expect(last.detail.bounceType == bounceType && last.detail.subtype == subtype)
@@ -88,7 +88,7 @@ import Testing
         let transport = SimulatedTransport(clock: clock)
         let claimed = delivery(1, lane: .test, recipients: ["complaint@simulator.amazonses.com"])
         guard case .simulated(_, _, let events) = await transport.send(claimed, body: Unread()) else {
-            Issue.record("not simulated")
+            Issue.record("the outcome is not simulated")
             return
         }
         #expect(events.map(\.event.at) == [clock.now(), clock.now() + .milliseconds(1)])
@@ -102,7 +102,7 @@ import Testing
         claimed.envelope.reversePath = sender
         let transport = SimulatedTransport(clock: ManualClock(start))
         guard case .simulated(_, let note, _) = await transport.send(claimed, body: Unread()) else {
-            Issue.record("not simulated")
+            Issue.record("the outcome is not simulated")
             return
         }
         #expect((note?.contains(sender) == true) == isTold)
@@ -111,7 +111,7 @@ import Testing
     @Test func eachRecipientHasItsOwnEvents() async {
         let recipients = ["ooto", "bounce+1", "bounce+2", "success"].map { $0 + "@simulator.amazonses.com" }
         guard case .simulated(_, _, let events) = await outcome(recipients + ["b@example.net"]) else {
-            Issue.record("not simulated")
+            Issue.record("the outcome is not simulated")
             return
         }
         #expect(events.map(\.recipient) == recipients)

@@ -164,7 +164,7 @@ private final class SlowAuthority: DomainAuthority {
     ])
     func `A name that can't be sent from is refused with a reason`(_ text: String, _ facts: [String]) {
         guard case .failure(let mistake) = SendingDomainName.read(text) else {
-            Issue.record("it is taken")
+            Issue.record("the name was accepted")
             return
         }
         #expect(mistake.predicate.mentions(facts), "\(mistake.predicate)")

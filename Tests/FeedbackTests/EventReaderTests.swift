@@ -82,9 +82,9 @@ import Testing
 
     static let documents: [(name: String, document: String, reading: QueueReading)] = [
         ("Bounce", event("Bounce", bounce), hard),
-        ("Bounce, as an identity tells it", event("Bounce", bounce, name: "notificationType"), hard),
+        ("Bounce, in the notification of an identity", event("Bounce", bounce, name: "notificationType"), hard),
         (
-            "Bounce, transient, with the server's address and without words",
+            "Bounce, transient, with the server's address and without a diagnostic",
             event(
                 "Bounce",
                 """
@@ -114,7 +114,7 @@ import Testing
                 """), reports(.bounced, detail: .init(bounceType: .soft, subtype: "Undetermined"))
         ),
         (
-            "Bounce of a kind that is new",
+            "Bounce of an unknown type",
             event(
                 "Bounce",
                 """
@@ -126,7 +126,7 @@ import Testing
             reports(.complained, of: ["Ann@Example.com"], detail: .init(subtype: "abuse", feedbackID: "feedback-1"))
         ),
         (
-            "Complaint that SES makes itself",
+            "Complaint that SES generates itself",
             event(
                 "Complaint",
                 complaint.replacing(
@@ -169,7 +169,7 @@ import Testing
         ("Open", event("Open", #""open": {"ipAddress": "192.0.2.1"}"#), .passedOver(.open)),
         ("Click", event("Click", #""click": {"link": "https://example.com/"}"#), .passedOver(.click)),
         ("Subscription", event("Subscription", #""subscription": {"contactList": "C"}"#), .passedOver(.subscription)),
-        ("a kind that is new", event("Postponed", #""postponed": {}"#), .unknownKind("Postponed")),
+        ("an event of an unknown kind", event("Postponed", #""postponed": {}"#), .unknownKind("Postponed")),
         (
             "an identity's first notification",
             #"{"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have subscribed"}"#,
@@ -197,7 +197,7 @@ import Testing
             ["Delivery", "500", "recipient"]
         ),
         (
-            "a recipient that is none", event("Delivery", #""delivery": {"recipients": ["nobody"]}"#),
+            "a recipient that is not an address", event("Delivery", #""delivery": {"recipients": ["nobody"]}"#),
             ["Delivery", "recipient", "address"]
         ),
         (
@@ -259,7 +259,7 @@ import Testing
         let event =
             #"{"eventType": "Delivery", "delivery": {"recipients": ["a@example.com"]}, "mail": {"messageId": "1"}}"#
         guard case .reports(let reports) = SESEventReader.read(Self.notification(JSON(event))[...]) else {
-            Issue.record("not read")
+            Issue.record("the event was not read")
             return
         }
         #expect(reports.map(\.event.at.rfc3339) == ["2026-08-05T00:41:03.000Z"])
@@ -314,7 +314,7 @@ import Testing
             """#)
         guard case .reports(let reports) = SESEventReader.read(Array(event.utf8)[...]), let report = reports.first
         else {
-            Issue.record("not read")
+            Issue.record("the event was not read")
             return
         }
         #expect(report.event.detail.subtype?.count == RecipientEvent.Detail.longestText)

@@ -118,7 +118,7 @@ import Testing
     func explainsWhatFails(reaction: Reaction, kind: SQSFailure.Kind, facts: [String]) async throws {
         let (result, _) = try await call(reaction) { client throws(SQSFailure) in try await client.receive(limit: 10) }
         guard case .failure(let failure) = result else {
-            Issue.record("no failure")
+            Issue.record("the call did not fail")
             return
         }
         #expect(failure.kind == kind)

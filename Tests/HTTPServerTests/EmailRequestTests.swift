@@ -263,7 +263,7 @@ struct EmailRequestTests {
             try read(email(["idempotency_key": "one"])).get().idempotency
                 == read(email(), header: one).get().idempotency)
         guard case .failure(.idempotencyKey) = read(email(["idempotency_key": "two"]), header: one) else {
-            Issue.record("taken")
+            Issue.record("two different idempotency keys were accepted")
             return
         }
     }

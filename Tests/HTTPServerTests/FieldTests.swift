@@ -26,7 +26,7 @@ import Testing
     ])
     func mistakesAreNamed(_ values: [String], _ facts: [String]) {
         guard case .malformed(let sentence) = BearerCredentials(fields(.authorization, values)) else {
-            Issue.record("taken")
+            Issue.record("the malformed credentials were accepted")
             return
         }
         #expect(sentence.mentions(facts))

@@ -33,7 +33,7 @@ import Testing
         guard case .head(let head) = try channel.readOutbound(as: HTTPResponsePart.self),
             case .body(let body) = try channel.readOutbound(as: HTTPResponsePart.self)
         else {
-            Issue.record("no response")
+            Issue.record("there is no response")
             return
         }
         #expect(head.status == .requestTimeout)

@@ -127,7 +127,7 @@ import Testing
             }
         }
         guard case .object(let fields) = try value("components", "schemas", "NewSuppression", "properties") else {
-            Issue.record("no fields")
+            Issue.record("the schema has no properties")
             return
         }
         #expect(fields.members.map(\.name.text) == FieldNames.suppression.known)

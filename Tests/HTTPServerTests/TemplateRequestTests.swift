@@ -78,7 +78,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         let only: JSON = ["to": "b@example.net", "template_id": JSON(Self.id)]
         do throws(EmailRequestFailure) {
             _ = try EmailRequest(only, idempotencyKey: nil, context)
-            Issue.record("it was taken")
+            Issue.record("the email was accepted")
         } catch {
             #expect(Problem(error).code == .templateVariables)
             #expect(Problem(error).status == .unprocessableContent)
@@ -122,7 +122,7 @@ private func mistakes(_ body: () throws -> Void) -> [String] {
         let context = try context(greeting)
         do throws(EmailRequestFailure) {
             _ = try EmailRequest(document, idempotencyKey: nil, context)
-            Issue.record("it was taken")
+            Issue.record("the email was accepted")
         } catch {
             #expect(Problem(error).code == .refusal(.size))
             #expect(Problem(error).status == .contentTooLarge)

@@ -74,7 +74,7 @@ import Testing
             "limit=0", "limit=x", "cursor=0", "cursor=01", "cursor=-1", "x=1", "limit=1&limit=1", "cursor=%g",
         ] {
             guard case .failure = DeliveriesQuery.read(query) else {
-                Issue.record("\(query) is taken")
+                Issue.record("\(query) was accepted")
                 continue
             }
         }

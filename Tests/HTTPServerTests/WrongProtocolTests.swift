@@ -43,7 +43,7 @@ import Testing
 
     @Test func aSecondProxyHeaderIsLeftToHTTP() throws {
         let channel = EmbeddedChannel(
-            handler: WrongProtocolHandler(isBehindProxyHeader: true) { Issue.record("told of \($0)") })
+            handler: WrongProtocolHandler(isBehindProxyHeader: true) { Issue.record("\($0) was reported") })
         try channel.writeInbound(ByteBuffer(string: "PROXY "))
         #expect(try channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "PROXY "))
     }

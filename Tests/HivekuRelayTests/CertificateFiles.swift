@@ -21,7 +21,7 @@ struct CertificateFiles {
             hostnames: ["relay.example.com"], now: SystemClock().now().milliseconds / 1000)
         for (source, path) in [(identity.certificateChain, certificate), (identity.privateKey, key)] {
             guard case .bytes(let bytes, _) = source else {
-                Issue.record("a self-signed certificate is in memory")
+                Issue.record("a self-signed certificate must be in memory")
                 return
             }
             try Data(bytes).write(to: URL(filePath: path))

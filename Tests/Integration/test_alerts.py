@@ -18,7 +18,7 @@ def promtool():
     beside = ROOT / ".venv/bin/promtool"
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("promtool")
     if found is None:
-        pytest.skip("promtool is not here: make deps-test takes it out of Debian's package prometheus")
+        pytest.skip("promtool is not installed: make deps-test extracts it from Debian's package prometheus")
 
     def run(*arguments):
         result = subprocess.run([found, *arguments], capture_output=True, text=True, timeout=DEADLINE)

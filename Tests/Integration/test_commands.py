@@ -318,7 +318,7 @@ def open_directory():
         yield pathlib.Path(path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_roots_commands_work_as_the_relays_user(own_relay, open_directory):
     relay = own_relay(start=False)
     state = open_directory / "state"
@@ -347,6 +347,8 @@ def test_roots_commands_work_as_the_relays_user(own_relay, open_directory):
 def test_no_key_is_in_the_log(relay):
     key = relay.create_key()
     message_id = submit(relay, key, MESSAGE)
-    relay.wait_until(lambda: f"accepted client=127.0.0.1 key={key_id(key)} message={message_id}" in relay.log_text(), "the log")
+    relay.wait_until(
+        lambda: f"accepted client=127.0.0.1 key={key_id(key)} message={message_id}" in relay.log_text(),
+        "a log line about the message")
     text = relay.log_text()
     assert key not in text and key[16:42] not in text

@@ -34,7 +34,7 @@ def knows_postgresql():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     if not knows_postgresql():
-        pytest.skip("this build has no PostgreSQL; build it with --traits PostgreSQL")
+        pytest.skip("the relay was built without PostgreSQL; build it with --traits PostgreSQL")
     with Server(tmp_path_factory.mktemp("server")) as server:
         yield server
 

@@ -326,7 +326,7 @@ def test_held_lane_and_senders_of_late(patient):
     key = patient.relay.create_key("live")
     submit(patient.relay, key, b"From: a@Mail.Example.org\r\n\r\nx\r\n", sender="a@Mail.Example.org")
     patient.relay.wait_until(
-        lambda: any(lane["held"] for s in patient.relay.json("status") for lane in s["lanes"]), "the live lane held")
+        lambda: any(lane["held"] for s in patient.relay.json("status") for lane in s["lanes"]), "the live lane is held")
     checks = patient.examine()
     assert mentions(of(checks, "queue")[0]["found"], "live lane", "held", "ses.region")
     assert of(checks, "queue")[0]["outcome"] == "problem"

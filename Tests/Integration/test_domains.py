@@ -195,14 +195,14 @@ def test_a_ses_that_hangs_occupies_few_and_ends_in_time(own_relay, identities):
         thread.start()
     try:
         # Requests beyond the limit get an answer at once: the client is to come back later.
-        relay.wait_until(lambda: len(answers) >= 4, "the refusals")
+        relay.wait_until(lambda: len(answers) >= 4, "four requests are refused")
         assert {(answer.status, answer.code) for answer in answers[:4]} == {(503, "busy")}
         assert all(int(answer.fields["Retry-After"]) >= 1 for answer in answers[:4])
         # Test keys get an answer nevertheless, because they do not use SES.
         with API(relay, relay.create_key("test", SCOPES)) as api:
             assert api.get(PATH).status == 200
         # The relay gives up the other requests after 10 s.
-        relay.wait_until(lambda: len(answers) == 12, "all answers")
+        relay.wait_until(lambda: len(answers) == 12, "all requests are answered")
         assert sorted(answer.code for answer in answers) == ["busy"] * 4 + ["ses"] * 8
     finally:
         identities.gate.set()

@@ -15,7 +15,7 @@ from relay import BINARY, DEADLINE, clean_environment
 from wording import mentions, one_mentions
 
 OTHER = 12345
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture

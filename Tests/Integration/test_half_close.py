@@ -192,5 +192,5 @@ def test_a_client_without_a_key_can_not_send_far_ahead(plain_relay):
                 pass
         except ConnectionError:
             pass
-    plain_relay.wait_until(lambda: plain_relay.run("status").stdout, "an answer")
+    plain_relay.wait_until(lambda: plain_relay.run("status").stdout, "the relay still answers")
     assert plain_relay.stop() == 0

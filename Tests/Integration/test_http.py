@@ -160,7 +160,8 @@ def test_revoked_and_expired(relay):
     with API(relay, key) as api:
         taken(api.send())
         relay.run("keys", "update", key_id(key), "--expires-in", "1s")
-        answer = relay.wait_until(lambda: next((a for a in [api.send()] if a.status != 200), None), "the expiry")
+        answer = relay.wait_until(
+            lambda: next((a for a in [api.send()] if a.status != 200), None), "the key has expired")
         assert (answer.status, answer.code) == (401, "key-expired")
         relay.run("keys", "revoke", key_id(key))
         for request in [api.send, lambda: api.get("/v1/email/messages")]:
@@ -384,7 +385,7 @@ def test_a_batch_is_idempotent_as_a_whole(relay, api):
 
 @pytest.mark.parametrize("first, second", [
     ([EMAIL, EMAIL], [EMAIL, EMAIL, EMAIL]), ([EMAIL, {**EMAIL, "to": "x"}], [{**EMAIL, "to": "x"}, EMAIL]),
-    (EMAIL, [EMAIL]), ([EMAIL], EMAIL)], ids=["longer", "other places", "send then batch", "batch then send"])
+    (EMAIL, [EMAIL]), ([EMAIL], EMAIL)], ids=["longer", "other order", "send then batch", "batch then send"])
 def test_an_idempotency_key_is_for_one_request(relay, first, second):
     key = relay.create_key(scopes=("email:send", "email:batch"), per_second=1000)
     with API(relay, key) as api:
@@ -564,7 +565,7 @@ def public_address():
     address = "198.51.100.201"
     command = ["ip", "address", "add", f"{address}/32", "dev", "lo"]
     if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to give this machine another address")
+        pytest.skip("needs permission to add an address to this machine")
     yield address
     subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
 
@@ -612,7 +613,7 @@ def test_a_unix_socket(own_relay):
     relay.start()
     # A program that connects to the socket counts as 127.0.0.1, and may name its client.
     key = relay.create_key(allow_network=["127.0.0.1", "192.0.2.7"])
-    relay.wait_until(path.exists, "the socket")
+    relay.wait_until(path.exists, "the socket exists")
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
     def send(*fields):

@@ -284,7 +284,7 @@ def test_the_relay_ends_while_requests_are_under_way(own_relay):
         connection.sendall(octets[:-10])
         stopping = threading.Thread(target=relay.stop, args=(signal.SIGTERM,))
         stopping.start()
-        relay.wait_until(lambda: refuses_connections(relay), "the listener closed")
+        relay.wait_until(lambda: refuses_connections(relay), "the listener is closed")
         connection.sendall(octets[-10:])
         answer = read_to_end(connection)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")

@@ -189,7 +189,7 @@ def test_a_burst_of_two_hundred_at_ten_a_second_all_arrives(relay):
         messages = relay.json("messages", "list", "--key", key_id(key), "--limit", "1000")
         return messages if {m["state"] for m in messages} == {"simulated"} else None
 
-    messages = relay.wait_until(ended, "the end of all 200")
+    messages = relay.wait_until(ended, "all 200 messages have been sent (simulated)")
     assert sorted(m["subject"] for m in messages) == sorted(f"No. {i}" for i in range(200))
 
 

@@ -49,7 +49,7 @@ def test_sigterm_lets_a_transaction_end_and_then_closes(own_relay):
         process = relay.process
         stopper.start()
         # The relay has stopped listening when it refuses a new connection.
-        relay.wait_until(lambda: refuses(relay.ports["smtps"]), "the door shut")
+        relay.wait_until(lambda: refuses(relay.ports["smtps"]), "the listener is closed")
         assert process.poll() is None
         smtp.send(MESSAGE + b".\r\n")
         code, text = smtp.getreply()
@@ -105,12 +105,12 @@ def test_sighup_takes_a_new_certificate_without_dropping_anyone(own_relay):
         certificate.replace(relay.certificate)
         relay.process.send_signal(signal.SIGHUP)
         second = relay.certificate.read_text()
-        relay.wait_until(lambda: served_certificate(relay).strip() == second.strip(), "the new certificate")
+        relay.wait_until(lambda: served_certificate(relay).strip() == second.strip(), "the new certificate is served")
         assert send(smtp, MESSAGE)[0] == 250
         # A file that is not a certificate changes nothing, and the log reports it.
         relay.certificate.write_text("no certificate")
         relay.process.send_signal(signal.SIGHUP)
-        relay.wait_until(lambda: "certificates not reloaded" in relay.log_text(), "a word in the log")
+        relay.wait_until(lambda: "certificates not reloaded" in relay.log_text(), "a log line about the failed reload")
         assert served_certificate(relay).strip() == second.strip()
         assert send(smtp, MESSAGE)[0] == 250
 
@@ -121,7 +121,7 @@ def test_a_changed_file_is_noticed_without_a_signal(own_relay):
     key_file.replace(relay.key_file)
     certificate.replace(relay.certificate)
     text = relay.certificate.read_text()
-    relay.wait_until(lambda: served_certificate(relay).strip() == text.strip(), "the new certificate")
+    relay.wait_until(lambda: served_certificate(relay).strip() == text.strip(), "the new certificate is served")
 
 
 def test_rsa_beside_ecdsa(own_relay):

@@ -106,7 +106,8 @@ def test_without_a_region_live_messages_wait_and_test_messages_go(own_relay):
     going = submit(relay, test, b"From: from@example.com\r\n\r\ngo\r\n")
     relay.wait_for_state(going, "simulated")
     status = relay.wait_until(
-        lambda: next((lane for s in relay.json("status") for lane in s["lanes"] if lane["held"]), None), "the live lane held")
+        lambda: next((lane for s in relay.json("status") for lane in s["lanes"] if lane["held"]), None),
+        "the live lane is held")
     assert status["lane"] == "live" and "ses.region" in status["held_because"]
     assert relay.message(waiting)["state"] in ("queued", "sending")
     assert relay.message(waiting)["deliveries"][0]["attempts"] == 0

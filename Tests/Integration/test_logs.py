@@ -49,14 +49,17 @@ def story(relay):
     with session(relay, key) as smtp:
         assert send(smtp, MESSAGE, ["to@example.net"] * 2)[0] == 250
         assert send(smtp, b"Subject: none\r\n\r\n.\r\n")[0] == 550
-    relay.wait_until(lambda: "[key-expired]" in relay.run("keys", "check", expired, check=False).stdout, "its end")
+    relay.wait_until(
+        lambda: "[key-expired]" in relay.run("keys", "check", expired, check=False).stdout, "the key has expired")
     for password in [expired, scopeless, unknown(), key[:-1], "hunter2"]:
         refused(relay, password)
     with smtplib.SMTP("localhost", relay.ports["smtp"], timeout=DEADLINE) as smtp:
         smtp.ehlo()
         assert smtp.mail("from@example.com")[0] == 530
     relay.wait_for_state(message_id, "simulated")
-    relay.wait_until(lambda: f"{message_id}" in "".join(line for line in relay.log if "simulated" in line), "its end told")
+    relay.wait_until(
+        lambda: f"{message_id}" in "".join(line for line in relay.log if "simulated" in line),
+        "a log line about the end of the message")
     return key, message_id
 
 

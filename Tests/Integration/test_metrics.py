@@ -145,7 +145,7 @@ def test_what_waits_is_told_by_lane_and_state(measured):
     relay = measured()
     key = relay.create_key("live")
     held = submit(relay, key, MESSAGE)
-    metrics = scrape_until(relay, lambda m: m("lane_held", lane="live") == 1, "the lane held")
+    metrics = scrape_until(relay, lambda m: m("lane_held", lane="live") == 1, "the live lane is held")
     relay.run("messages", "hold", held)
     submit(relay, key, MESSAGE.replace(b"body", b"other"))
     metrics = scrape_until(
@@ -308,7 +308,8 @@ def test_a_unix_socket(own_relay, tmp_path):
     relay.stop(signal.SIGKILL)
     assert path.exists()
     relay.start()
-    relay.wait_until(lambda: len(re.findall("serving metrics", relay.log_text())) == 2, "the socket again")
+    relay.wait_until(
+        lambda: len(re.findall("serving metrics", relay.log_text())) == 2, "the relay serves metrics again")
     assert ask_unix(path)[0] == 200
     assert relay.stop() == 0
     assert not path.exists()

@@ -286,7 +286,7 @@ def test_a_webhook_from_its_secret_to_its_calls(either, relay):
         if either.has_script:
             either.comes("answered 204")
         else:
-            relay.wait_until(lambda: "answered 204" in either.open(either.path).text(), "the call on the page")
+            relay.wait_until(lambda: "answered 204" in either.open(either.path).text(), "the page shows the call")
         either.send("/disable").did("webhook").shows("disabled")
         either.send("/enable").shows("enabled")
         assert either.send("/delete").did("deleted").one(".empty").text
@@ -296,7 +296,7 @@ def test_the_queue_says_why_a_lane_is_held(either, relay):
     either.open("/queue").shows("Live mail", "Test mail")
     key = create(either, "Live", environment="live")
     message = submit(relay, key, b"From: shop@example.com\r\nSubject: Waits\r\n\r\nx\r\n")
-    relay.wait_until(lambda: any(lane["held"] for lane in relay.json("status")[0]["lanes"]), "the live lane held")
+    relay.wait_until(lambda: any(lane["held"] for lane in relay.json("status")[0]["lanes"]), "the live lane is held")
     either.open("/queue").shows("held", "ses.region", "queued")
     either.link("queued")
     either.shows("Waits")

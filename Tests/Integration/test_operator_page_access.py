@@ -31,7 +31,7 @@ def site(tmp_path_factory):
         webhook = answer.fields["Location"].partition("?")[0]
         visitor.post(webhook + "/test")
         relay.wait_until(lambda: receiver.requests, "the test event")
-        relay.wait_until(lambda: "answered 204" in visitor.text(webhook), "the call on record")
+        relay.wait_until(lambda: "answered 204" in visitor.text(webhook), "the webhook call is recorded")
         visitor.post("/suppressions", {
             "address": "a.very.long.local.part.that.goes.on.and.on@subdomain.of.a.long.domain.example.com", "environment": "live",
             "note": "They asked for it on the telephone, and again in a letter that came a week later."})

@@ -440,7 +440,7 @@ def test_slow_clients_and_crowds_leave_room_again(own_relay):
                 return True
 
         relay.wait_until(lambda: sum(map(is_closed, crowd)) == 6, "six of 70 are closed")
-    relay.wait_until(lambda: answers(here), "room again")
+    relay.wait_until(lambda: answers(here), "the page answers again")
 
 
 def answers(visitor):

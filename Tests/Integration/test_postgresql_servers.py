@@ -68,7 +68,7 @@ def test_nothing_of_it_runs_after_a_kill_and_what_was_committed_is_there(tmp_pat
             processes = server.processes()
             assert len(processes) > 2
             server.kill()
-            wait_until(lambda: not any(is_running(process) for process in processes), "all have ended")
+            wait_until(lambda: not any(is_running(process) for process in processes), "all processes have ended")
         server.start()
         assert server.psql("SELECT body FROM message") == "one"
 
@@ -125,7 +125,9 @@ def test_a_promoted_standby_inherits_that_it_waits_for_one_until_that_is_reset(t
             with psql_process(standby) as client:
                 client.stdin.write("INSERT INTO message VALUES (1, 'one');\n\\echo inserted\n")
                 client.stdin.flush()
-                wait_until(lambda: standby.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1", "it waits")
+                wait_until(
+                    lambda: standby.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1",
+                    "a commit waits for a standby")
                 standby.set("synchronous_standby_names", "")
                 assert client.stdout.readline() == "inserted\n"
 
@@ -149,7 +151,7 @@ def test_pgbouncer_passes_a_client_on(shared, tmp_path, mode):
             for client in (one, other):
                 client.stdin.write(pids + ";\n")
                 client.stdin.flush()
-            wait_until(lambda: one.poll() is None and other.poll() is None, "both run")
+            wait_until(lambda: one.poll() is None and other.poll() is None, "both clients run")
             same = one.stdout.readline() == other.stdout.readline()
         assert same is (mode == "transaction")
         with pytest.raises(Failed, match="SASL authentication failed"):
@@ -186,7 +188,9 @@ def test_an_isolated_primary_acknowledges_nothing_and_its_standby_is_promoted(tm
         with psql_process(primary) as client:
             client.stdin.write("INSERT INTO message VALUES (1, 'one');\n\\echo inserted\n")
             client.stdin.flush()
-            wait_until(lambda: primary.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1", "it waits")
+            wait_until(
+                lambda: primary.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1",
+                "a commit waits for a standby")
             standby.promote()
             query(standby.url(), "INSERT INTO message VALUES (1, 'another')", network["two"])
             primary.kill()

@@ -81,7 +81,9 @@ def test_the_client_is_known_by_its_own_address(relay, balancer, kind, source):
         smtp.quit()
     message = re.search(r"queued as (\w+)", text)[1]
     assert re.match(rb"Received: from \S+ \(\[" + source.encode() + rb"\]\)\r\n", relay.raw(message))
-    relay.wait_until(lambda: [line for line in log_lines(relay, message) if f"client={source}" in line], "the log's line")
+    relay.wait_until(
+        lambda: [line for line in log_lines(relay, message) if f"client={source}" in line],
+        "a log line with the client's address")
 
 
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
@@ -100,7 +102,7 @@ def test_http_through_a_load_balancer(relay, balancer):
         message = taken(api.send())
     relay.wait_until(
         lambda: [line for line in log_lines(relay, message.removeprefix("msg_")) if "client=127.0.0.2" in line],
-        "the log's line")
+        "a log line with the client's address")
     with API(relay, key, source="127.0.0.3", port=balancer.ports["https"]) as api:
         answer = api.send()
     assert (answer.status, answer.code) == (403, "network")
@@ -120,7 +122,8 @@ def test_over_ipv6(relay, tmp_path, version):
 
 def connections(relay):
     """How many connections the relay has accepted."""
-    address = relay.wait_until(lambda: re.search(r"serving metrics address=(\S+)", relay.log_text()), "the metrics")[1]
+    address = relay.wait_until(
+        lambda: re.search(r"serving metrics address=(\S+)", relay.log_text()), "the metrics are served")[1]
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=DEADLINE) as answer:
         samples = re.findall(r"^hiveku_relay_connections_total\{.*\} (\d+)", answer.read().decode(), re.M)
     return sum(map(int, samples))
@@ -137,7 +140,8 @@ def test_health_checks_leave_no_line(relay, tmp_path, version, check):
         # a log line.
         direct(relay, "smtp", b"")
         direct(relay, "smtp", b"garbage")
-        relay.wait_until(lambda: "proxy-missing" in "".join(relay.log[written:]), "the line")
+        relay.wait_until(
+            lambda: "proxy-missing" in "".join(relay.log[written:]), "the log line about the missing header")
         # A relay that has just started may still write lines about its start.
         lines = [line for line in relay.log[written:] if "serving " not in line and "listening " not in line]
     assert ["proxy-missing" in line for line in lines] == [True], lines
@@ -249,7 +253,7 @@ def test_a_header_that_is_cut_or_does_not_come(relay):
             socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as slow:
         slow.sendall(block(rest=bytes(1000))[:100])
         assert silent.recv(1000) == b"" and slow.recv(1000) == b""
-    relay.wait_until(lambda: len(relay.log) >= written + 3, "the lines")
+    relay.wait_until(lambda: len(relay.log) >= written + 3, "three new lines in the log")
     reasons = [re.search(r"reason=(\S+)", line)[1] for line in relay.log[written:]]
     assert sorted(reasons) == ["proxy-cut", "proxy-late", "proxy-late"]
 

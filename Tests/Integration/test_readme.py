@@ -71,25 +71,27 @@ RUN = {
 }
 
 NOT_RUN = {
-    "hiveku-relay templates put order/": "needs the directory; test_template_commands.py puts some",
-    "hiveku-relay templates list": "test_template_commands.py",
+    "hiveku-relay templates put order/": "needs the directory; test_template_commands.py puts templates from files",
+    "hiveku-relay templates list": "test_template_commands.py runs it",
     'hiveku-relay templates render "Order sent" --variables \'{"order": {"number": 1017}, "link": "https://shop.example.com/1017"}\'':
-        "needs the files; test_template_commands.py renders some",
-    "hiveku-relay statistics --by template": "test_template_commands.py",
+        "needs the files; test_template_commands.py renders templates",
+    "hiveku-relay statistics --by template": "test_template_commands.py runs it",
     "hiveku-relay domains add example.com": "needs SES; test_domains.py has a stand-in for it",
     "hiveku-relay domains verify example.com": "needs SES; test_domains.py has a stand-in for it",
-    "hiveku-relay admin login": "the relay of these tests has no page; test_operator_page_attacks.py and test_admin.py call it",
+    "hiveku-relay admin login":
+        "this relay has no operator page; test_admin.py and test_operator_page_attacks.py run it",
     "make run": "builds the relay; test_lifecycle.py starts serve --demo",
-    "make test": "is what runs this",
-    "hiveku-relay suppressions import list.csv": "needs the file of the command before; test_suppressions.py imports an export",
+    "make test": "runs this test",
+    "hiveku-relay suppressions import list.csv":
+        "needs the file of the previous command; test_suppressions.py imports an export",
     'hiveku-relay messages wait --key ID --subject "Order 42" --status bounced':
         "nothing bounces here; test_statuses.py waits for a bounce",
     "hiveku-relay database copy --from /var/lib/hiveku-relay/relay.db    --to "
-    "'postgresql://relay@db.example.com/relay?passfile=/etc/hiveku-relay/pgpass'": "test_database_copy.py does it",
+    "'postgresql://relay@db.example.com/relay?passfile=/etc/hiveku-relay/pgpass'": "test_database_copy.py runs it",
     "hiveku-relay database copy --from 'postgresql://relay@db.example.com/relay?passfile=/etc/hiveku-relay/pgpass'    "
-    "--to /var/lib/hiveku-relay/relay.db": "test_database_copy.py does it",
-    "make deb": "builds for minutes; make test-deb installs what it makes",
-    "make release": "builds for minutes; make deb does it too",
+    "--to /var/lib/hiveku-relay/relay.db": "test_database_copy.py runs it",
+    "make deb": "takes minutes; make test-deb installs the package",
+    "make release": "takes minutes; make deb builds a release, too",
 }
 
 # Names on the pages, and their replacements here. The owner is the current user, because only root may give files away.

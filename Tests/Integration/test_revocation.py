@@ -118,7 +118,7 @@ def test_what_is_taken_from_a_key_is_taken_from_open_sessions(relay, command, wo
             code, text = smtp.mail("from@example.com")
             return None if code == 250 else (code, text)
 
-        code, text = relay.wait_until(mail, "the session's early answer")
+        code, text = relay.wait_until(mail, "MAIL is refused in the open session")
         assert code == 530 and text.endswith(f"[{word}]".encode())
 
 

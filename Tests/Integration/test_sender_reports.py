@@ -214,7 +214,7 @@ def test_without_an_address_there_are_none(own_relay):
     assert f"rfc822; bounce+2@simulator.amazonses.com" == groups(parsed(octets))[1][0]["Final-Recipient"]
     relay.write_settings({})
     relay.process.send_signal(signal.SIGHUP)
-    relay.wait_until(lambda: relay.log_text().count("settings changed") == 2, "the settings")
+    relay.wait_until(lambda: relay.log_text().count("settings changed") == 2, "the settings have changed")
     relay.wait_for_state(submit(relay, key, message("third"), ["bounce+3@simulator.amazonses.com"]), "simulated")
     assert len(reports(relay)) == 1
 

@@ -152,13 +152,14 @@ def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, le
     with session(live, key) as smtp:
         for number in range(5):
             assert send(smtp, message(f"held {number}"))[0] == 250
-    live.wait_until(lambda: (lane := live_lane(live)) and lane["held"], "the lane held")
+    live.wait_until(lambda: (lane := live_lane(live)) and lane["held"], "the live lane is held")
     assert answer.error in live_lane(live)["held_because"]
     assert "HELD" in live.run("status").stdout
     # Messages of test keys are not affected.
     live.wait_for_state(submit(live, test_key, message("test")), "simulated")
     live.wait_until(
-        lambda: {m["state"] for m in live.json("messages", "list", "--key", key_id(key))} == {"queued"}, "all back")
+        lambda: {m["state"] for m in live.json("messages", "list", "--key", key_id(key))} == {"queued"},
+        "all messages are queued again")
     held = live.json("messages", "list", "--key", key_id(key))
     assert [m["deliveries"][0]["attempts"] for m in held] == [0] * 5
     assert ses.taken == []
@@ -186,13 +187,13 @@ def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):
     answered = threading.Event()
     ses.script.append(slow(answered))
     message_id = submit(live, live.create_key("live"), message("at the end"))
-    live.wait_until(lambda: ses.count("at the end"), "the call")
+    live.wait_until(lambda: ses.count("at the end"), "SES is called")
     status = []
     stopper = threading.Thread(target=lambda: status.append(live.stop()))
     process = live.process
     stopper.start()
     # The relay first closes its listeners, and then waits.
-    live.wait_until(lambda: refuses(live.ports["smtps"]), "the door shut")
+    live.wait_until(lambda: refuses(live.ports["smtps"]), "the listener is closed")
     assert process.poll() is None
     answered.set()
     stopper.join()
@@ -206,7 +207,7 @@ def test_a_death_before_the_answer_may_send_twice_and_says_so(live, ses):
     answered = threading.Event()
     ses.script.append(slow(answered))
     message_id = submit(live, live.create_key("live"), message("twice"))
-    live.wait_until(lambda: ses.count("twice"), "the call")
+    live.wait_until(lambda: ses.count("twice"), "SES is called")
     live.stop(signal.SIGKILL)
     answered.set()
     live.start()

@@ -244,7 +244,7 @@ def test_a_key_in_plain_text_is_not_taken(relay, key, how):
     assert all(reply.startswith("5") for reply in replies)
     assert connection.say(b"MAIL FROM:<from@example.com>").endswith("[tls-required]")
     connection.close()
-    relay.wait_until(lambda: "tls-required" in relay.log_text(), "the refusals' lines")
+    relay.wait_until(lambda: "tls-required" in relay.log_text(), "log lines about the refusals")
     log = relay.log_text()
     assert key not in log and secret.decode() not in log and plain.decode() not in log
 

@@ -111,14 +111,16 @@ def test_an_event_loop_that_hangs_stops_the_signs_of_life(own_relay, manager):
     manager.waits_for("WATCHDOG=1")
     with Frozen(event_loops(relay.process.pid)[0]):
         line = relay.wait_until(
-            lambda: next((line for line in relay.log if "part of the relay does not respond" in line), None), "a word in the log")
+            lambda: next((line for line in relay.log if "part of the relay does not respond" in line), None),
+            "a log line about the part that does not respond")
         assert " critical part of the relay does not respond" in line and 'part="event loop ' in line
         # The relay itself goes on. It reports its status, and sends no more watchdog notifications.
         manager.heard()
         manager.waits_for("STATUS=0 deliveries waiting")
         assert "WATCHDOG=1" not in manager.heard()
     manager.waits_for("WATCHDOG=1")
-    relay.wait_until(lambda: "part of the relay responds again" in relay.log_text(), "a word in the log")
+    relay.wait_until(
+        lambda: "part of the relay responds again" in relay.log_text(), "a log line about the part that responds again")
 
 
 def test_a_database_that_is_locked_for_long_is_no_reason_to_start_anew(own_relay, manager):
@@ -135,7 +137,7 @@ def test_a_database_that_is_locked_for_long_is_no_reason_to_start_anew(own_relay
         assert manager.heard().count("WATCHDOG=1") >= 5
         other.execute("ROLLBACK")
         other.close()
-        relay.wait_until(lambda: send(smtp, MESSAGE)[0] == 250, "service again")
+        relay.wait_until(lambda: send(smtp, MESSAGE)[0] == 250, "the relay accepts messages again")
     assert "does not respond" not in relay.log_text()
 
 
@@ -172,7 +174,9 @@ def test_without_descriptors_clients_wait_and_nothing_spins(own_relay):
         resource.prlimit(process, resource.RLIMIT_NOFILE, (used + 2, limits[1]))
         clients = [socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) for _ in range(20)]
         try:
-            relay.wait_until(lambda: "can't accept connections" in relay.log_text(), "a word in the log")
+            relay.wait_until(
+                lambda: "can't accept connections" in relay.log_text(),
+                "a log line about connections that are not accepted")
             assert "LimitNOFILE" in relay.log_text()
             # If the relay tried again without a pause, it would use a processor for the whole of these two seconds.
             before = cpu_seconds(process)
@@ -204,7 +208,8 @@ def test_a_health_check_of_the_port_is_not_worth_a_line(own_relay):
         client.sendall(b"\x16\x03\x01\x02\x00")
         client.shutdown(socket.SHUT_WR)
         client.recv(1000)
-    relay.wait_until(lambda: "connection failed" in relay.log_text(), "a word of the one that began")
+    relay.wait_until(
+        lambda: "connection failed" in relay.log_text(), "a log line about the connection that began a handshake")
     # This client looks at the certificate, and then closes the connection in order.
     context = ssl.create_default_context(cafile=str(relay.certificate))
     with context.wrap_socket(

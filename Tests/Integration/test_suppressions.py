@@ -96,7 +96,7 @@ def test_what_is_added_while_a_call_fails_is_not_tried_again(live, ses):
     added = threading.Event()
     ses.script.append(Answer(500, "InternalServiceErrorException", "No.", takes=False, after=added))
     message_id = submit(live, live.create_key("live"), message("retry"), ["a@example.net", "b@example.net"])
-    live.wait_until(lambda: ses.calls, "the call")
+    live.wait_until(lambda: ses.calls, "SES is called")
     live.run("suppressions", "add", "a@example.net")
     added.set()
     live.wait_for_state(message_id, "sent")
@@ -336,7 +336,8 @@ def test_an_entry_over_http(api):
 def test_a_complaint_over_http(api):
     address = f"complaint@{SIMULATOR}"
     message_id = taken(api.send({**EMAIL, "to": address}))
-    entry = api.relay.wait_until(lambda: (a := api.get(place(address))).status == 200 and a.json, "the entry")
+    entry = api.relay.wait_until(
+        lambda: (a := api.get(place(address))).status == 200 and a.json, "the address is suppressed")
     assert entry["reason"] == "complaint" and entry["messageId"] == message_id
     for query in ["", "?confirm=false"]:
         refused = api.request("DELETE", place(address) + query)

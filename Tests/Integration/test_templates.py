@@ -164,7 +164,8 @@ def test_statistics_count_what_was_sent(relay, api, saved):
         sent = taken(api.send({"to": TO, "template_id": template["id"], "tags": ["statistics-a"]}))
         relay.wait_for_state(sent, "simulated")
     relay.wait_until(
-        lambda: api.get(f"{TEMPLATES}/{template['id']}").json["statistics"]["today"]["sent"] == 2, "the statistics")
+        lambda: api.get(f"{TEMPLATES}/{template['id']}").json["statistics"]["today"]["sent"] == 2,
+        "both emails are counted")
     counts = api.get(f"{TEMPLATES}/{template['id']}").json["statistics"]
     assert counts["30_days"]["sent"] == counts["7_days"]["sent"] == 2 and counts["today"]["bounced"] == 0
     tags = {entry["tag"]: entry["statistics"] for entry in api.get("/v1/email/tags").json["data"]}

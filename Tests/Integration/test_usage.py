@@ -51,7 +51,8 @@ def test_the_rest_is_written_down_while_the_relay_runs_and_survives_its_death(ow
     # Emails are counted together with the message. The other activity is written a moment later.
     assert usage(relay, key)["emails_total"] == 3
     relay.wait_until(
-        lambda: (u := usage(relay, key))["rate_limit_hits"] == 1 and u["auth_failures"] == 2, "the activity on record")
+        lambda: (u := usage(relay, key))["rate_limit_hits"] == 1 and u["auth_failures"] == 2,
+        "the activity is recorded")
     relay.stop(signal.SIGKILL)
     found = usage(relay, key)
     assert (found["emails_total"], found["rate_limit_hits"], found["auth_failures"]) == (3, 1, 2)

@@ -79,7 +79,8 @@ def test_events_arrive_signed(site):
         assert request.headers["Content-Type"] == "application/json"
         assert request.headers["User-Agent"].startswith("hiveku-relay/")
         relay.wait_until(
-            lambda: all(d["status"] == "delivered" for d in deliveries(api, webhook)["data"]), "all on record")
+            lambda: all(d["status"] == "delivered" for d in deliveries(api, webhook)["data"]),
+            "all calls are recorded as delivered")
         record = next(d for d in deliveries(api, webhook)["data"] if d["type"] == "bounce")
         assert record["event_id"] == event["id"] and record["response_status"] == 204 and record["attempts"] == 1
         assert json.loads(record["request_body"]) == event
@@ -123,8 +124,9 @@ def test_filters_by_event_and_tag(site):
         for kind, tags in [("bounce", []), ("success", ["orders", "x"]), ("complaint", ["y"])]:
             taken(api.send(simulated(kind, tags)))
         relay.wait_until(
-            lambda: {r.json["type"] for r in all_of_them.requests} >= {"sent", "delivery", "bounce", "complaint"}, "all")
-        relay.wait_until(lambda: tagged.of_type("delivery") and bounces.requests, "both")
+            lambda: {r.json["type"] for r in all_of_them.requests} >= {"sent", "delivery", "bounce", "complaint"},
+            "all kinds of events arrive")
+        relay.wait_until(lambda: tagged.of_type("delivery") and bounces.requests, "both filtered webhooks get an event")
         assert {r.json["type"] for r in bounces.requests} == {"bounce"}
         assert all("orders" in r.json["data"]["tags"] for r in tagged.requests)
 
@@ -145,7 +147,7 @@ def test_a_key_sees_only_its_own(site):
         with API(relay, relay.create_key()) as without:
             assert without.get("/v1/email/webhooks").status == 403
         taken(api.send(simulated("bounce")))
-        relay.wait_until(lambda: receiver.of_type("bounce"), "its own")
+        relay.wait_until(lambda: receiver.of_type("bounce"), "the bounce of its own key arrives")
         assert not receiver.of_type("delivery")
 
 
@@ -221,7 +223,8 @@ def test_a_test_event_and_its_record(site):
         verify(request, webhook["signing_secret"])
         assert request.id == answer.json["event_id"] and request.json["type"] == "test"
         record = relay.wait_until(
-            lambda: next((d for d in deliveries(api, webhook)["data"] if d["response_status"] == 500), None), "the record")
+            lambda: next((d for d in deliveries(api, webhook)["data"] if d["response_status"] == 500), None),
+            "the call is recorded")
         assert record["status"] == "waiting" and record["attempts"] == 1 and record["next_attempt_at"]
         assert record["response_body"] == "what went   wrong"
         shown = api.get(f"/v1/email/webhooks/{webhook['id']}").json["statistics"]
@@ -270,7 +273,8 @@ def test_410_disables_and_enabling_starts_again(site):
         webhook = create(api, receiver)
         path = f"/v1/email/webhooks/{webhook['id']}"
         api.post(path + "/test")
-        shown = relay.wait_until(lambda: (w := api.get(path).json) and not w["enabled"] and w, "disabled")
+        shown = relay.wait_until(
+            lambda: (w := api.get(path).json) and not w["enabled"] and w, "the webhook is disabled")
         assert "410" in shown["disabled_because"]
         relay.wait_for_log("webhook disabled")
         taken(api.send(simulated("bounce")))
@@ -287,7 +291,7 @@ def test_a_redirect_is_not_followed(site):
     with Receiver() as elsewhere, Receiver(lambda *_: (302, {"Location": elsewhere.url()}, b"")) as receiver:
         webhook = create(api, receiver)
         api.post(f"/v1/email/webhooks/{webhook['id']}/test")
-        relay.wait_until(lambda: deliveries(api, webhook)["data"][0]["response_status"] == 302, "the record")
+        relay.wait_until(lambda: deliveries(api, webhook)["data"][0]["response_status"] == 302, "the call is recorded")
         assert elsewhere.requests == []
 
 
@@ -297,7 +301,7 @@ def test_retry_after_is_kept(site):
         webhook = create(api, receiver)
         api.post(f"/v1/email/webhooks/{webhook['id']}/test")
         record = relay.wait_until(
-            lambda: (d := deliveries(api, webhook)["data"][0])["response_status"] == 503 and d, "the record")
+            lambda: (d := deliveries(api, webhook)["data"][0])["response_status"] == 503 and d, "the call is recorded")
         assert record["next_attempt_at"][:13] > record["last_attempt_at"][:13]
 
 
@@ -310,7 +314,7 @@ def test_nothing_private_is_reached_by_default(own_relay):
         webhook = create(api, receiver.url(scheme="https", host="localhost"))
         api.post(f"/v1/email/webhooks/{webhook['id']}/test")
         record = relay.wait_until(
-            lambda: (d := deliveries(api, webhook)["data"][0])["attempts"] == 1 and d, "the record")
+            lambda: (d := deliveries(api, webhook)["data"][0])["attempts"] == 1 and d, "the call is recorded")
         assert "public" in record["error"] and record["response_status"] is record["response_body"] is None
         assert "127." not in record["error"]
         assert receiver.connections == 0
@@ -335,7 +339,7 @@ def test_over_tls_the_name_must_be_that_of_the_certificate(tmp_path, own_relay):
         other = create(api, receiver.url(scheme="https"))
         api.post(f"/v1/email/webhooks/{other['id']}/test")
         record = relay.wait_until(
-            lambda: (d := deliveries(api, other)["data"][0])["attempts"] == 1 and d, "the record")
+            lambda: (d := deliveries(api, other)["data"][0])["attempts"] == 1 and d, "the call is recorded")
         assert "TLS failed" in record["error"] or "ertificate" in record["error"], record
         assert len(receiver.requests) == 1
 
@@ -354,7 +358,8 @@ def test_a_receiver_that_hangs_or_trickles_holds_up_nobody(site):
         assert len(hanging.requests) <= 4 and len(trickling.requests) <= 4
         webhook = next(w for w in api.get("/v1/email/webhooks").json["data"] if w["url"] == trickling.url())
         record = relay.wait_until(
-            lambda: next((d for d in deliveries(api, webhook, limit=100)["data"] if d["attempts"] == 1), None), "cut off")
+            lambda: next((d for d in deliveries(api, webhook, limit=100)["data"] if d["attempts"] == 1), None),
+            "the slow call is cut off")
         assert "15 s" in record["error"]
 
 
@@ -369,19 +374,19 @@ def test_receivers_that_hang_take_no_connection_from_another_at_the_same_host(ow
             webhook = create(good, receiver, events=["delivery"])
             for _ in range(5):
                 taken(hanging.send(simulated("success")))
-            relay.wait_until(lambda: len(receiver.requests) >= 32, "four calls of each that hang")
+            relay.wait_until(lambda: len(receiver.requests) >= 32, "four calls of each hanging webhook arrive")
             sent = {taken(good.send(simulated("success"))) for _ in range(30)}
 
             def heard():
                 return {r.json["data"]["email_id"] for r in list(receiver.requests) if "hang" not in r.path}
 
-            relay.wait_until(lambda: heard() >= sent, "all events at the one that answers")
+            relay.wait_until(lambda: heard() >= sent, "all events arrive at the webhook that answers")
 
             def on_record():
                 found = deliveries(good, webhook, limit=100)["data"]
                 return found if all(d["status"] == "delivered" for d in found) else None
 
-            assert {d["attempts"] for d in relay.wait_until(on_record, "all on record")} == {1}
+            assert {d["attempts"] for d in relay.wait_until(on_record, "all calls are recorded as delivered")} == {1}
 
 
 @pytest.mark.parametrize("kind", [HEADER_WITHOUT_END, BODY_WITHOUT_END])
@@ -391,7 +396,7 @@ def test_an_answer_without_end_is_cut_off(site, kind):
         webhook = create(api, receiver)
         api.post(f"/v1/email/webhooks/{webhook['id']}/test")
         record = relay.wait_until(
-            lambda: (d := deliveries(api, webhook)["data"][0])["attempts"] == 1 and d, "the record")
+            lambda: (d := deliveries(api, webhook)["data"][0])["attempts"] == 1 and d, "the call is recorded")
         assert len(record["response_body"] or record["error"]) <= 1024 and record["duration_ms"] < 15000
         assert record["response_status"] == (500 if kind == BODY_WITHOUT_END else None)
         # The octets in the buffers of the sockets count as sent too.
@@ -413,7 +418,7 @@ def test_commands(own_relay):
         relay.run("webhooks", "test", webhook)
         verify(arrived(relay, receiver, 1)[0], secret)
         relay.wait_until(
-            lambda: relay.json("webhooks", "deliveries", webhook)[0]["status"] == "delivered", "the record")
+            lambda: relay.json("webhooks", "deliveries", webhook)[0]["status"] == "delivered", "the call is recorded")
         text = relay.run("webhooks", "show", webhook).stdout
         assert mentions(text, "100 % of 1 event", "204") and secret not in text
         assert relay.json("webhooks", "show", webhook)[0]["statistics"]["delivered_24h"] == 1
@@ -448,7 +453,7 @@ def test_what_is_counted(own_relay, tmp_path):
                 ["curl", "-s", "--unix-socket", f"{tmp_path}/metrics.sock", "http://localhost/metrics"],
                 capture_output=True, text=True, timeout=DEADLINE).stdout
 
-        relay.wait_until(lambda: "\nhiveku_relay_webhooks_disabled 1\n" in page(), "the gauge")
+        relay.wait_until(lambda: "\nhiveku_relay_webhooks_disabled 1\n" in page(), "one webhook counts as disabled")
         text = page()
         for line in ['hiveku_relay_webhook_calls_total{outcome="delivered"} 1',
                      'hiveku_relay_webhook_calls_total{outcome="gone"} 1', "hiveku_relay_webhooks_disabled_total 1",

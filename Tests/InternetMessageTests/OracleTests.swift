@@ -129,13 +129,13 @@ private struct Stricter {
     static let all = [
         Stricter(
             parts: ["non-ASCII"],
-            reason: "No SMTPUTF8 (SES refuses such addresses); a non-ASCII address is refused with [address]"),
+            reason: "The relay does not offer SMTPUTF8, because SES refuses non-ASCII addresses"),
         Stricter(
             parts: ["nested multiparts"],
-            reason: "Everything is bounded: parts are checked as they stream by"),
+            reason: "The relay checks parts in bounded memory as they stream by, so it limits their nesting"),
         Stricter(
             parts: ["Content", "\(PartScanner.maximumFieldSize) octets"],
-            reason: "Everything is bounded: parts are checked as they stream by"),
+            reason: "The relay checks parts in bounded memory as they stream by, so it limits the size of a field"),
     ]
 
     static func allows(_ rejection: MessageRejection) -> Bool {

@@ -122,12 +122,12 @@ struct SESRefusalTests {
         SESRefusal(
             "Illegal header 'Old-Return-Path'", "github.com/twilio/OpenVBX/issues/255",
             .cannotKnow(
-                "in 2013 SES took a list of fields; its documentation says now that it takes all",
+                "in 2013, SES accepted only the fields on a list; its documentation now says that it accepts all",
                 header: from + #"Old-Return-Path: <a@x.example>\r\n"#)),
         SESRefusal(
             "Header section too long", "github.com/aws/aws-sdk-php/issues/981",
             .cannotKnow(
-                "the limit is on no record; the relay's own is 256 KiB",
+                "the limit of SES is not documented; the relay's own limit is 256 KiB",
                 header: from + String(repeating: #"X-Field: \{100*x}\r\n"#, count: 300)
             )),
         SESRefusal(
@@ -162,24 +162,24 @@ struct SESRefusalTests {
         SESRefusal(
             "Illegal content type 'text/csv'", "github.com/drewblas/aws-ses/issues/15",
             .cannotKnow(
-                "in 2011 SES took a list of types; its documentation says now that only endings count",
+                "in 2011, SES accepted only the types on a list; its documentation now says that only endings count",
                 header: from + #"Content-Type: text/csv; name="a.csv"\r\n"#)),
         SESRefusal(
             "Illegal content", "github.com/drewblas/aws-ses/issues/51",
-            .cannotKnow("what SES objects to is on no record", header: from)),
+            .cannotKnow("it is not documented what SES objects to", header: from)),
         // Refusals for reasons that only the account and SES know.
         SESRefusal(
             "Email address is not verified", "SES Developer Guide, Email sending errors",
-            .cannotKnow("which identities are verified is the account's", header: from)),
+            .cannotKnow("only the account knows which identities are verified", header: from)),
         SESRefusal(
             "MAIL FROM domain is not verified", "SES API Reference, SendEmail",
-            .cannotKnow("which domains are verified is the account's", header: from)),
+            .cannotKnow("only the account knows which domains are verified", header: from)),
         SESRefusal(
             "Message rejected: contains a virus", "SES Developer Guide, Virus scanning",
-            .cannotKnow("SES scans the content after it took it", header: from)),
+            .cannotKnow("SES scans the content after it has accepted the message", header: from)),
         SESRefusal(
             "Sending paused, account suspended", "SES API Reference, SendEmail",
-            .cannotKnow("this is a state of the account; the message waits", header: from)),
+            .cannotKnow("this is a state of the account; the message waits in the queue", header: from)),
     ]
 
     @Test("The relay handles each refusal before it replies 250", arguments: all)

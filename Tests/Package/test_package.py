@@ -308,7 +308,8 @@ def test_the_journal_has_the_end_of_messages_that_were_dropped(gateway, machine)
 def test_the_certificate_is_replaced_without_a_restart(machine, gateway, story):
     before = gateway.unit("hiveku-relay.service", "MainPID")
     certificate = gateway.set_certificate()
-    machine.wait_until(lambda: gateway.certificate_served().strip() == certificate.strip(), "the new certificate")
+    machine.wait_until(
+        lambda: gateway.certificate_served().strip() == certificate.strip(), "the new certificate is served")
     assert gateway.unit("hiveku-relay.service", "MainPID") == before
     assert "certificate loaded" in gateway.journal()
     gateway.send(story["test key"], "Under the new certificate")
@@ -318,7 +319,7 @@ def test_a_reload_takes_settings_and_certificate_at_once(machine, gateway):
     before = gateway.unit("hiveku-relay.service", "MainPID")
     certificate = gateway.set_certificate()
     machine.run("systemctl", "reload", "hiveku-relay.service")
-    machine.wait_until(lambda: "because=SIGHUP" in gateway.journal(), "the new certificate")
+    machine.wait_until(lambda: "because=SIGHUP" in gateway.journal(), "the journal reports the reload")
     assert gateway.certificate_served().strip() == certificate.strip()
     assert gateway.unit("hiveku-relay.service", "MainPID") == before
 
@@ -331,7 +332,8 @@ def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
         assert not one_mentions(found.splitlines(), "user hiveku-relay", f"{SETTINGS}/tls/relay.pem"), found
         machine.run("systemctl", "reload", "hiveku-relay.service")
         machine.wait_until(
-            lambda: one_mentions(gateway.journal().splitlines(), "relay.key", "Permission denied", "user hiveku-relay"), "the reason")
+            lambda: one_mentions(gateway.journal().splitlines(), "relay.key", "Permission denied", "user hiveku-relay"),
+            "the journal has the reason")
     finally:
         machine.run("chmod", "640", f"{SETTINGS}/tls/relay.key")
     found = gateway.relay("doctor", check=False).stdout

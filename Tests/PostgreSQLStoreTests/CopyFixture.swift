@@ -147,7 +147,7 @@ struct CopyFixture {
         for table in CopiedTable.allCases where table != .repeatKey {
             let rows = try await all(table, of: store)
             guard var row = rows.last else {
-                Issue.record("nothing is in \(table)")
+                Issue.record("there is no row in \(table)")
                 continue
             }
             let last = Array(row.prefix(table.keyLength))
@@ -159,7 +159,7 @@ struct CopyFixture {
             case .integer(let number): row[table.keyLength - 1] = .integer(number + 1)
             case .text(let text): row[table.keyLength - 1] = .text(text + "z")
             case .octets(let octets): row[table.keyLength - 1] = .octets(octets + [0])
-            case .real, .null: Issue.record("a key of \(table) is of another kind than all others")
+            case .real, .null: Issue.record("the key of \(table) has an unexpected type")
             }
             if table == .template, let place = table.columns.firstIndex(where: { $0.name == "name_key" }) {
                 // Two templates of one owner must have different names.

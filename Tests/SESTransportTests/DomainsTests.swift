@@ -156,7 +156,7 @@ import Testing
             { domains async throws(DomainFailure) in try await domains.domain(example) }, answered: { _, _ in reaction }
         )
         guard case .failure(let failure) = result else {
-            Issue.record("there is an answer")
+            Issue.record("the request did not fail")
             return
         }
         let told: String

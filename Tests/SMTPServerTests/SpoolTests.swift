@@ -14,7 +14,7 @@ import Testing
         #expect(try await client.sendMessage(100_000).hasPrefix("250 "))
         #expect(fixture.store.files.isEmpty)
         guard case .inline(let body) = try #require(fixture.store.accepted.first).body else {
-            Issue.record("not inline")
+            Issue.record("the body is not inline")
             return
         }
         #expect(String(decoding: body, as: UTF8.self).hasSuffix(String(Client.content(100_000).dropFirst(50))))
@@ -35,7 +35,7 @@ import Testing
         #expect(try await client.reply().hasPrefix("250 2.0.0 Ok: queued as "))
         let submission = try #require(fixture.store.accepted.first)
         guard case .spooled(let body) = submission.body else {
-            Issue.record("not spooled")
+            Issue.record("the body is not spooled")
             return
         }
         #expect(body.name == "\(submission.id)")

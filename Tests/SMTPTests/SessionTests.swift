@@ -92,19 +92,19 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
         for raw in script.split(separator: "\n") where !raw.hasPrefix("#") {
             let line = raw.dropFirst(2)
             if raw.hasPrefix("<") {
-                guard !pending.isEmpty else { return "nothing more is done about '\(last)', expected: \(line)" }
+                guard !pending.isEmpty else { return "'\(last)' causes nothing more, expected: \(line)" }
                 let actual = pending.removeFirst()
-                guard actual.reads(String(line)) else { return "about '\(last)' is done: \(actual)\nexpected: \(line)" }
+                guard actual.reads(String(line)) else { return "'\(last)' causes: \(actual)\nexpected: \(line)" }
                 continue
             }
-            guard pending.isEmpty else { return "about '\(last)' is done also: \(pending)" }
+            guard pending.isEmpty else { return "'\(last)' also causes: \(pending)" }
             last = String(raw)
             let action =
                 raw.hasPrefix(">")
                 ? session.received(line: buffer(String(line))) : Self.perform(line, on: &session)
             pending = action?.rendered ?? []
         }
-        return pending.isEmpty ? nil : "about '\(last)' is done also: \(pending)"
+        return pending.isEmpty ? nil : "'\(last)' also causes: \(pending)"
     }
 }
 
@@ -200,7 +200,7 @@ struct SessionTests {
                 < close
                 """),
             Dialogue(
-                "all that needs TLS says so, whatever its form",
+                "commands that need TLS are refused for that reason, whatever their syntax",
                 """
                 \(ehlo("STARTTLS"))
                 > MAIL FROM:<a@sender.test>
@@ -221,7 +221,7 @@ struct SessionTests {
                 < \(tlsRequired)
                 """),
             Dialogue(
-                "AUTH, with and without the secret already in it",
+                "AUTH without TLS, with and without an initial response",
                 """
                 \(ehlo("STARTTLS"))
                 > AUTH PLAIN
@@ -234,7 +234,7 @@ struct SessionTests {
                 < \(encryptionRequired)
                 """),
             Dialogue(
-                "what needs no TLS",
+                "commands that need no TLS",
                 """
                 > NOOP
                 < 250 2.0.0 Ok
@@ -252,7 +252,7 @@ struct SessionTests {
                 < close
                 """),
             Dialogue(
-                "STARTTLS, and all that was said before is forgotten",
+                "STARTTLS discards all that the client sent before",
                 """
                 \(ehlo("STARTTLS"))
                 > STARTTLS
@@ -268,7 +268,7 @@ struct SessionTests {
                 < \(authenticationRequired)
                 """),
             Dialogue(
-                "a command between STARTTLS and the handshake was injected",
+                "a command between STARTTLS and the handshake closes the connection",
                 """
                 > STARTTLS
                 < 220 2.0.0 Ready to start TLS
@@ -284,14 +284,14 @@ struct SessionTests {
                 < 502 5.5.1 …
                 """),
             Dialogue(
-                "a network that may authenticate in the clear", allowsPlaintextAuthentication: true,
+                "a network that may authenticate without TLS", allowsPlaintextAuthentication: true,
                 """
                 \(ehlo("STARTTLS", "AUTH PLAIN LOGIN"))
                 > MAIL FROM:<a@sender.test>
                 < \(authenticationRequired)
                 \(authenticated)
                 \(senderAccepted)
-                # TLS forgets the authentication and the envelope.
+                # STARTTLS discards the authentication and the envelope.
                 > STARTTLS
                 < 220 2.0.0 Ready to start TLS
                 < start TLS
@@ -306,7 +306,7 @@ struct SessionTests {
         "Authentication",
         arguments: [
             Dialogue(
-                "all that needs it says so", .secure,
+                "commands that need authentication are refused for that reason", .secure,
                 """
                 \(ehlo("AUTH PLAIN LOGIN"))
                 > MAIL FROM:<a@sender.test>
@@ -352,7 +352,7 @@ struct SessionTests {
                 < 235 2.7.0 Authentication successful
                 """),
             Dialogue(
-                "cancelled, malformed, unknown", .secure,
+                "AUTH that is cancelled, malformed, or of an unknown mechanism", .secure,
                 """
                 > AUTH PLAIN
                 < 503 5.5.1 … EHLO …
@@ -378,7 +378,7 @@ struct SessionTests {
                 < 250 2.0.0 Ok
                 """),
             Dialogue(
-                "after a refused AUTH the mail is refused for now, with the words of that refusal", .secure,
+                "after a refused AUTH, mail is refused temporarily, with the text of that refusal", .secure,
                 """
                 \(ehlo("AUTH PLAIN LOGIN"))
                 \(authenticationRefused)
@@ -393,7 +393,7 @@ struct SessionTests {
                 < check sender <a@sender.test>
                 """),
             Dialogue(
-                "a command within the exchange is a response", .secure,
+                "a command during the AUTH exchange is read as a response", .secure,
                 """
                 \(helo)
                 > AUTH LOGIN
@@ -404,7 +404,7 @@ struct SessionTests {
                 < authenticate 'AB\u{13}' with 'E!\u{13}'
                 """),
             Dialogue(
-                "a bad line ends the exchange", .secure,
+                "an invalid line ends the AUTH exchange", .secure,
                 """
                 \(helo)
                 > AUTH LOGIN
@@ -421,7 +421,7 @@ struct SessionTests {
                 < 250 2.0.0 Ok
                 """),
             Dialogue(
-                "throttled", .secure,
+                "throttled authentication closes the connection", .secure,
                 """
                 \(helo)
                 > AUTH PLAIN AGFwaWtleQBzZXNhbWU=
@@ -434,7 +434,7 @@ struct SessionTests {
                 < close
                 """),
             Dialogue(
-                "not within a transaction", allowsPlaintextAuthentication: true,
+                "AUTH during a transaction is refused", allowsPlaintextAuthentication: true,
                 """
                 \(helo)
                 \(authenticated)
@@ -478,7 +478,7 @@ struct SessionTests {
                 < close
                 """),
             Dialogue(
-                "out of order", .authenticated,
+                "commands out of order are refused", .authenticated,
                 """
                 > RCPT TO:<b@recipient.test>
                 < \(senderFirst)
@@ -489,7 +489,7 @@ struct SessionTests {
                 < 503 5.5.1 … sender … RSET …
                 > DATA
                 < 554 5.5.1 … recipients …
-                # The sender given first still stands.
+                # The sender of the first MAIL FROM is still valid.
                 \(recipientAccepted)
                 """),
             Dialogue(
@@ -508,12 +508,12 @@ struct SessionTests {
                 < 250 relay.test
                 > DATA
                 < \(senderFirst)
-                # The authentication outlives both.
+                # The session is still authenticated after both.
                 > MAIL FROM:<a@sender.test>
                 < check sender <a@sender.test>
                 """),
             Dialogue(
-                "a refused sender is none", .authenticated,
+                "a refused sender begins no transaction", .authenticated,
                 """
                 > MAIL FROM:<a@other.test>
                 < check sender <a@other.test>
@@ -524,14 +524,14 @@ struct SessionTests {
                 \(senderAccepted)
                 """),
             Dialogue(
-                "a refused recipient is none", .authenticated,
+                "a refused recipient is not part of the envelope", .authenticated,
                 """
                 \(senderAccepted)
                 > RCPT TO:<b@recipient.test>
                 < check recipient <b@recipient.test>
                 ! recipient refused
                 < 530 5.7.0 Revoked [key-revoked]
-                # The key is the reason, here too.
+                # DATA is refused for the same reason: the key is revoked.
                 > DATA
                 < 530 5.7.0 Revoked [key-revoked]
                 """),
@@ -548,7 +548,7 @@ struct SessionTests {
                 < check sender <a@sender.test>
                 """),
             Dialogue(
-                "addresses that are none", .authenticated,
+                "invalid addresses and parameters", .authenticated,
                 """
                 > MAIL FROM:<App <a@sender.test>>
                 < 501 5.1.7 … display name … <user@example.com> … [address]
@@ -563,7 +563,7 @@ struct SessionTests {
                 < 555 5.5.4 … NOTIFY … RCPT … [parameter]
                 """),
             Dialogue(
-                "DATA refused for now keeps the envelope", .authenticated,
+                "a temporary refusal of DATA keeps the envelope", .authenticated,
                 """
                 \(senderAccepted)
                 \(recipientAccepted)
@@ -574,7 +574,7 @@ struct SessionTests {
                 \(dataOpened)
                 """),
             Dialogue(
-                "a line while a decision is pending, or in the data, breaks the promise", .authenticated,
+                "a line that the driver passes on while a decision is pending closes the connection", .authenticated,
                 """
                 > MAIL FROM:<a@sender.test>
                 < check sender <a@sender.test>
@@ -594,7 +594,7 @@ struct SessionTests {
         "Errors",
         arguments: [
             Dialogue(
-                "the tenth is the last",
+                "the tenth error closes the connection",
                 repeated("FOO", unknownCommand)
                     + """
                     > FOO
@@ -605,7 +605,7 @@ struct SessionTests {
                     < close
                     """),
             Dialogue(
-                "of every kind, together",
+                "errors of all kinds are counted together",
                 """
                 > FOO
                 < \(unknownCommand)
@@ -633,7 +633,7 @@ struct SessionTests {
                 < close
                 """),
             Dialogue(
-                "failed authentications count", .secure,
+                "failed authentications count as errors", .secure,
                 "\(helo)\n"
                     + String(
                         repeating: """
@@ -646,7 +646,7 @@ struct SessionTests {
                         < close
                         """),
             Dialogue(
-                "an accepted message starts the count again", .authenticated,
+                "an accepted message resets the count of errors", .authenticated,
                 repeated("FOO", unknownCommand)
                     + """
                     \(senderAccepted)
@@ -664,12 +664,12 @@ struct SessionTests {
                         < close
                         """),
             Dialogue(
-                "mistyped addresses and full envelopes are no errors of the protocol", .authenticated,
+                "mistyped addresses do not count as protocol errors", .authenticated,
                 "\(senderAccepted)\n"
                     + repeated("RCPT TO:<b>", "501 5.1.3 … @domain … [address]", count: 30)
                     + "> NOOP\n< 250 2.0.0 Ok"),
             Dialogue(
-                "HTTP gets no answer",
+                "an HTTP request gets no answer",
                 """
                 > GET / HTTP/1.1
                 < close
@@ -677,14 +677,14 @@ struct SessionTests {
                 < close
                 """),
             Dialogue(
-                "HTTP gets none either in a line that is no command's",
+                "an HTTP request line longer than any command gets no answer",
                 """
                 > POST /\(String(repeating: "x", count: 3000)) HTTP/1.1
                 < close
                 """),
-            Dialogue("nor in one too long to be read", "! too long HTTP line\n< close"),
-            Dialogue("nor in one that ends in a bare LF", "! HTTP line with bare LF\n< close"),
-            Dialogue("HTTP under TLS neither", .authenticated, "> POST /v1/email/send HTTP/1.1\n< close"),
+            Dialogue("an HTTP request line too long to be read gets no answer", "! too long HTTP line\n< close"),
+            Dialogue("an HTTP request line that ends in a bare LF gets no answer", "! HTTP line with bare LF\n< close"),
+            Dialogue("HTTP over TLS gets no answer", .authenticated, "> POST /v1/email/send HTTP/1.1\n< close"),
         ])
     func errors(_ dialogue: Dialogue) { Self.check(dialogue) }
 

@@ -29,7 +29,7 @@ import Testing
         try Data(repeating: 0x41, count: 8192).write(to: URL(fileURLWithPath: path))
         do {
             _ = try SQLiteStore(path: path, role: .tool, now: Sample.now)
-            Issue.record("opened")
+            Issue.record("a file that is not a database was opened")
         } catch StoreError.corrupt {
         } catch { Issue.record("\(error)") }
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == 8192)
@@ -50,7 +50,7 @@ import Testing
         try (sound.prefix(page) + Data(repeating: 0x41, count: page) + sound.dropFirst(2 * page)).write(to: url)
         do {
             _ = try SQLiteStore(path: fixture.path, role: .relay, now: Sample.now)
-            Issue.record("opened")
+            Issue.record("a damaged database was opened")
         } catch StoreError.corrupt {
         } catch { Issue.record("\(error)") }
         try sound.write(to: url)
@@ -71,7 +71,7 @@ import Testing
     @Test func aPathThatCannotBeMadeSaysSo() {
         do {
             _ = try SQLiteStore(path: "/proc/nowhere/relay.db", role: .relay, now: Sample.now)
-            Issue.record("opened")
+            Issue.record("a database was opened in a directory that can't exist")
         } catch {
             #expect("\(error)".contains("/proc/nowhere"))
         }

@@ -66,7 +66,7 @@ import Testing
         var submission = Sample.submission(id, key: key.secret.id)
         submission.body = .spooled(try await file.finish())
         guard case .refused(let refusal) = try await store.accept([submission], now: Sample.now)[0] else {
-            Issue.record("accepted")
+            Issue.record("the message was accepted without free space")
             return
         }
         #expect(refusal.reason == .storage)

@@ -5,7 +5,7 @@ private let second = Duration.seconds(1)
 
 extension StoreContract {
     static let keys = [
-        StoreContract("a key is found as it was stored, and nobody else's") { bench in
+        StoreContract("a stored key is found unchanged, and an unknown key id finds nothing") { bench in
             let (secret, stored) = Sample.key { $0.limits.perDay = 7 }
             try await bench.store.insertKey(stored)
             let found = try bench.unwrap(try await bench.store.storedKey(secret.id))
@@ -17,7 +17,7 @@ extension StoreContract {
             try bench.equal(
                 Set(try await bench.store.currentKeys([secret.id, other]).keys), [secret.id])
         },
-        StoreContract("a change of a key's rules stays, and an unknown key is named") { bench in
+        StoreContract("changes of a key's rules are kept, and the error for an unknown key has its id") { bench in
             let id = try await bench.key()
             try await bench.store.updateKey(id) { $0.limits.perDay = 5 }
             try await bench.store.updateKey(id) { $0.name = "new" }
@@ -33,7 +33,7 @@ extension StoreContract {
                 try await bench.store.revokeKey(other.id, queued: .deliver, now: Sample.now)
             }
         },
-        StoreContract("after a rotation the old secret works until its end") { bench in
+        StoreContract("after a rotation, the old secret is accepted until its grace period ends") { bench in
             let (secret, stored) = Sample.key()
             try await bench.store.insertKey(stored)
             let new = Sample.key().secret.digest
@@ -43,7 +43,7 @@ extension StoreContract {
             try bench.holds(found.accepts(secret.digest, at: Sample.now), "the old secret is still accepted")
             try bench.holds(!found.accepts(secret.digest, at: Sample.now + second), "the old secret is refused")
         },
-        StoreContract("keys are listed by creation, with their usage") { bench in
+        StoreContract("keys are listed in the order of their creation, with their usage") { bench in
             let old = try await bench.key { $0.createdAt = Sample.now - second }
             let new = try await bench.key()
             try await bench.accept(new, recipients: 3)
@@ -65,7 +65,7 @@ extension StoreContract {
             try bench.equal(later?.usage.emailsToday, 0)
             try bench.equal(later?.usage.emails30Days, 3)
         },
-        StoreContract("revoking again keeps the first time") { bench in
+        StoreContract("revoking a key again keeps the time of the first revocation") { bench in
             let id = try await bench.key()
             for time in [Sample.now, Sample.now + second] {
                 try await bench.store.revokeKey(id, queued: .deliver, now: time)
@@ -75,7 +75,7 @@ extension StoreContract {
     ]
 
     static let acceptance = [
-        StoreContract("each rule refuses in the transaction itself") { bench in
+        StoreContract("each rule of a key is checked in the transaction that accepts the message") { bench in
             let elsewhere = try NetworkBlock("198.51.100.0/24")
             let rules: [(RefusalReason, @Sendable (inout Key) -> Void)] = [
                 (.keyExpired, { $0.expiresAt = Sample.now }), (.scope, { $0.scopes = [.batch] }),
@@ -100,7 +100,7 @@ extension StoreContract {
             try bench.equal(try await bench.reasons([try bench.submission(Sample.key().secret.id)]), [.keyRevoked])
             try bench.equal(try await bench.store.messages(MessageFilter()).count, 0)
         },
-        StoreContract("the scope is the submission's") { bench in
+        StoreContract("a submission is accepted if the key has the scope that this submission requires") { bench in
             var submission = try bench.submission(try await bench.key { $0.scopes = [.batch] })
             submission.scope = .batch
             try bench.equal(try await bench.reasons([submission]), [nil])
@@ -114,7 +114,7 @@ extension StoreContract {
             try await bench.accept(id, recipients: 5, at: midnight)
             try bench.equal(try await bench.store.keyRecord(id, now: midnight)?.usage.emailsTotal, 10)
         },
-        StoreContract("a repeat is known within a batch, for a day, and not once it has failed") { bench in
+        StoreContract("a repeat is recognised within a batch and for a day, unless the first message failed") { bench in
             let id = try await bench.key()
             func again(at time: Timestamp = Sample.now) throws -> Submission {
                 var submission = try bench.submission(id, at: time)
@@ -131,7 +131,7 @@ extension StoreContract {
             try await bench.store.updateKey(id) { $0.detectsRepeats = false }
             try bench.equal(try await bench.store.accept([try again()], now: Sample.now), [.accepted])
         },
-        StoreContract("a request is known again for a day, whatever became of it, and not with another content") {
+        StoreContract("a repeated request is recognised for a day, even if it failed; other content is refused") {
             bench in
             let id = try await bench.key { $0.detectsRepeats = false }
             func request(_ content: [UInt8] = [1], at time: Timestamp = Sample.now) throws -> Submission {
@@ -151,7 +151,7 @@ extension StoreContract {
             try bench.equal(try await bench.reasons([try request([2], at: later)], at: later), [nil])
             try bench.equal(try await bench.reasons([try request(at: later)], at: later), [.idempotencyMismatch])
         },
-        StoreContract("a batch is known again as a whole and by its emails") { bench in
+        StoreContract("a repeated batch is recognised as a whole, and so is each of its emails") { bench in
             let id = try await bench.key()
             func batch(_ count: Int, _ content: [UInt8]) throws -> [Submission] {
                 try (0..<count).map { part in
@@ -210,7 +210,8 @@ extension StoreContract {
             try bench.equal(try await bench.reasons([members[0], alone, members[1]]), [nil, .rateDay, nil])
             try bench.equal(try await bench.store.keyRecord(id, now: Sample.now)?.usage.emailsToday, 10)
         },
-        StoreContract("a message is kept with its bytes, in deliveries of 50") { bench in
+        StoreContract("a message is stored with its bytes, and its recipients are split into deliveries of 50") {
+            bench in
             let id = try await bench.key()
             let message = try await bench.accept(id, recipients: 101)
             let record = try await bench.message(message)
@@ -223,7 +224,7 @@ extension StoreContract {
             let unknown = try bench.submission(id).id
             try await bench.fails(.noSuchMessage(unknown)) { _ = try await bench.store.body(of: unknown) }
         },
-        StoreContract("a spooled body is kept as well") { bench in
+        StoreContract("a message with a spooled body is stored with the whole body") { bench in
             var submission = try bench.submission(try await bench.key())
             let file = try await bench.store.makeSpoolFile(for: submission.id)
             for _ in 0..<3 { try await file.append([UInt8](repeating: 65, count: 1000)) }
@@ -238,7 +239,7 @@ extension StoreContract {
     ]
 
     static let queue = [
-        StoreContract("keys take turns, however much one has queued") { bench in
+        StoreContract("keys take turns in a claim, however many messages one of them has queued") { bench in
             let (many, few) = (try await bench.key(), try await bench.key())
             for _ in 0..<20 { try await bench.accept(many) }
             for _ in 0..<2 { try await bench.accept(few) }
@@ -247,7 +248,7 @@ extension StoreContract {
             try bench.equal(claimed.prefix(2).count { $0.key == few }, 1)
             try bench.equal(Set(try await bench.claim(limit: 100).map(\.id)).count, 16)
         },
-        StoreContract("a claim is bounded in deliveries and in recipients, and each is given once") { bench in
+        StoreContract("a claim limits its deliveries and their recipients, and no delivery is claimed twice") { bench in
             let id = try await bench.key()
             for _ in 0..<4 { try await bench.accept(id, recipients: 3) }
             let first = try await bench.store.claim(
@@ -259,7 +260,7 @@ extension StoreContract {
             try bench.equal(try await bench.claim().count, 0)
             try bench.equal(try await bench.claim(limit: 0).count, 0)
         },
-        StoreContract("each lane has its own, and only what is due") { bench in
+        StoreContract("a claim returns only the deliveries of its lane that are due") { bench in
             try await bench.accept(try await bench.key(.live), at: Sample.now + second)
             try bench.equal(try await bench.claim(.test, at: Sample.now + second).count, 0)
             try bench.equal(try await bench.claim(.live).count, 0)
@@ -268,7 +269,7 @@ extension StoreContract {
             try bench.equal(try await bench.claim(.live, at: Sample.now + second).count, 1)
             try bench.equal(try await bench.store.nextDue(lane: .live), nil)
         },
-        StoreContract("an outcome is on record, with every attempt") { bench in
+        StoreContract("the outcome of a delivery is recorded, with every attempt") { bench in
             let message = try await bench.accept(try await bench.key(.live))
             let due = Sample.now + .seconds(30)
             try await bench.settle(
@@ -289,7 +290,7 @@ extension StoreContract {
             // The bytes are deleted as soon as the whole message is sent.
             try await bench.fails(.bodyGone(message)) { _ = try await bench.store.body(of: message) }
         },
-        StoreContract("the bytes stay until the last part is sent") { bench in
+        StoreContract("the bytes of a message are kept until its last delivery is sent") { bench in
             let message = try await bench.accept(try await bench.key(.live), recipients: 51)
             let parts = try await bench.claim(.live)
             try await bench.settle([parts[0]], .sent(sesMessageID: "1"))
@@ -297,18 +298,19 @@ extension StoreContract {
             try await bench.settle([parts[1]], .sent(sesMessageID: "2"))
             try bench.holds(!(try await bench.message(message).hasBody), "no part needs the bytes any more")
         },
-        StoreContract("what is given back is due at once and was no attempt") { bench in
+        StoreContract("a released delivery is due at once, and the claim does not count as an attempt") { bench in
             let message = try await bench.accept(try await bench.key())
             try await bench.settle(try await bench.claim(), .released)
             try bench.equal(try await bench.message(message).deliveries[0].attempts, 0)
             try bench.equal(try await bench.claim().count, 1)
         },
-        StoreContract("a throttled attempt lengthens no pause") { bench in
+        StoreContract("a throttled attempt does not lengthen the pause before the next attempt") { bench in
             try await bench.accept(try await bench.key())
             try await bench.settle(try await bench.claim(), .retry(at: Sample.now), lengthensPause: false)
             try bench.equal(try await bench.claim().map { [$0.attempts, $0.pauses] }, [[1, 0]])
         },
-        StoreContract("what is sent is sent, no matter which process says so, and once") { bench in
+        StoreContract("a holder that has lost its lease can record a delivery as sent, once, but not as failed") {
+            bench in
             let message = try await bench.accept(try await bench.key(.live))
             let late = Sample.now + .seconds(61)
             let claimed = try await bench.claim(.live)
@@ -319,7 +321,7 @@ extension StoreContract {
             try await bench.settle(claimed, .sent(sesMessageID: "2"), at: late)
             try bench.equal(try await bench.message(message).deliveries[0].sesMessageID, "1")
         },
-        StoreContract("a lease that has run out is taken back, one that was extended is not") { bench in
+        StoreContract("a delivery whose lease has expired is reclaimed, unless the lease was extended") { bench in
             for lane in Lane.allCases { try await bench.accept(try await bench.key(lane)) }
             let test = try await bench.claim(.test)
             _ = try await bench.claim(.live)
@@ -331,7 +333,7 @@ extension StoreContract {
             try bench.equal(again.map { [$0.attempts, $0.pauses] }, [[1, 0]])
             try bench.equal(again.map(\.maybeDuplicate), [true])
         },
-        StoreContract("what waits for a time too far ahead is brought forward") { bench in
+        StoreContract("a delivery whose next attempt is too far in the future is brought forward") { bench in
             try await bench.accept(try await bench.key())
             try await bench.settle(try await bench.claim(), .retry(at: Sample.now + .seconds(9000)))
             let latest = Sample.now + .seconds(4000)
@@ -352,7 +354,8 @@ extension StoreContract {
     }
 
     static let scheduling = [
-        StoreContract("a scheduled message waits for its time, and is given up counted from then") { bench in
+        StoreContract("a scheduled message waits for its time, and its time in the queue is counted from then") {
+            bench in
             let message = try await scheduled(bench, try await bench.key(), in: 100, recipients: 51)
             let due = Sample.now + .seconds(100)
             try bench.equal(try await bench.store.nextDue(lane: .test), due)
@@ -368,13 +371,13 @@ extension StoreContract {
             try bench.equal(try await bench.message(message).state, .simulated)
             try bench.equal(try await bench.message(message).scheduledAt, due)
         },
-        StoreContract("a time that has passed means at once") { bench in
+        StoreContract("a message scheduled for a time in the past is due at once") { bench in
             let message = try await scheduled(bench, try await bench.key(), in: -100)
             try bench.equal(try await bench.message(message).state, .queued)
             try bench.equal(try await bench.message(message).scheduledAt, nil)
             try bench.equal(try await bench.claim().map(\.queuedSince), [Sample.now])
         },
-        StoreContract("what is scheduled is not brought forward, unless it was tried") { bench in
+        StoreContract("a scheduled message is not brought forward, unless an attempt was made") { bench in
             let message = try await scheduled(bench, try await bench.key(), in: 20)
             func forward() async throws -> Int {
                 try await bench.store.bringForward(lane: .test, dueAfter: Sample.now + .seconds(10), now: Sample.now)
@@ -388,7 +391,7 @@ extension StoreContract {
             try bench.equal(try await forward(), 1)
             try bench.equal(try await bench.store.nextDue(lane: .test), Sample.now)
         },
-        StoreContract("a scheduled message is held, released, dropped and retried, and keeps its time") { bench in
+        StoreContract("a scheduled message keeps its time when it is held, released, dropped and retried") { bench in
             let id = try await bench.key()
             let message = try await scheduled(bench, id, in: 100)
             let due = Sample.now + .seconds(100)
@@ -411,7 +414,8 @@ extension StoreContract {
             try bench.equal(try await perform(.release, MessageFilter(ids: [message]), at: due), .queued)
             try bench.equal(try await bench.claim(at: due).map(\.queuedSince), [due])
         },
-        StoreContract("revoking a key holds or drops what it has scheduled") { bench in
+        StoreContract("the revocation of a key delivers, holds or drops its scheduled messages, as requested") {
+            bench in
             for (disposition, expected) in [
                 (QueuedDisposition.deliver, MessageState.scheduled), (.hold, .held), (.drop, .failed),
             ] {
@@ -421,7 +425,7 @@ extension StoreContract {
                 try bench.equal(try await bench.message(message).state, expected)
             }
         },
-        StoreContract("what is scheduled counts in the queue from its time on") { bench in
+        StoreContract("a scheduled message counts as queued from its scheduled time on") { bench in
             let id = try await bench.key()
             _ = try await scheduled(bench, id, in: 100)
             _ = try await scheduled(bench, id, in: 200, recipients: 51)
@@ -446,7 +450,7 @@ extension StoreContract {
                 try await bench.store.queueStatus(now: due).depths,
                 [.init(lane: .test, state: .sending, deliveries: 2, oldest: Sample.now + .seconds(50))])
         },
-        StoreContract("a message is cancelled as long as nothing of it is on its way") { bench in
+        StoreContract("a message can be cancelled only while all its deliveries are queued or held") { bench in
             let id = try await bench.key()
             func cancel(_ message: MessageID) async throws -> CancelOutcome {
                 try await bench.store.cancel(Cancellation(of: message, key: id), now: Sample.now)
@@ -472,7 +476,8 @@ extension StoreContract {
             try await bench.settle(try await bench.claim(), .failed)
             try bench.equal(try await cancel(parts), .conflict(.partlyFailed))
         },
-        StoreContract("only who may send with the key cancels its messages") { bench in
+        StoreContract("a message can be cancelled only with its own key, and only if that key is not revoked") {
+            bench in
             let (owner, other) = (try await bench.key(), try await bench.key())
             let message = try await bench.accept(owner)
             func cancel(_ message: MessageID, _ key: KeyID) async throws -> CancelOutcome {
@@ -487,7 +492,8 @@ extension StoreContract {
             try bench.equal(refusal.reason, .keyRevoked)
             try bench.equal(try await bench.message(message).state, .queued)
         },
-        StoreContract("what was cancelled stays so, is kept as what failed, and may be submitted again") { bench in
+        StoreContract("a cancelled message stays cancelled, is kept like a failed one, and may be submitted again") {
+            bench in
             let id = try await bench.key()
             var submission = try bench.submission(id)
             submission.fingerprint = Fingerprint(key: id, idempotencyKey: "order-42")
@@ -509,7 +515,7 @@ extension StoreContract {
     ]
 
     static let searches = [
-        StoreContract("messages are found by tag, octet for octet, with all else that is asked") { bench in
+        StoreContract("messages are found by tag, compared octet by octet, also together with other filters") { bench in
             let (a, b) = (try await bench.key(), try await bench.key(.live))
             func tagged(_ key: KeyID, _ tags: [String], at time: Timestamp = Sample.now) async throws -> MessageID {
                 var submission = try bench.submission(key, at: time)
@@ -583,7 +589,8 @@ extension StoreContract {
     ]
 
     static let operators = [
-        StoreContract("a revoked key's queue is delivered, held or dropped, also what comes back") { bench in
+        StoreContract("a revoked key's queue is delivered, held or dropped, and so is a delivery that returns to it") {
+            bench in
             let fates: [(QueuedDisposition, MessageState)] = [(.deliver, .queued), (.hold, .held), (.drop, .failed)]
             for (disposition, expected) in fates {
                 let id = try await bench.key()
@@ -599,7 +606,7 @@ extension StoreContract {
                 try await bench.store.perform(.drop, all: MessageFilter(key: id), now: Sample.now)
             }
         },
-        StoreContract("an operator holds, releases, drops and retries") { bench in
+        StoreContract("an operator can hold, release, drop and retry messages") { bench in
             let id = try await bench.key()
             let message = try await bench.accept(id)
             let filter = MessageFilter(ids: [message])
@@ -626,7 +633,7 @@ extension StoreContract {
             try bench.equal(try await perform(.retry(dropped: false)), ["0", "failed"])
             try bench.equal(try await perform(.retry(dropped: true)), ["1", "queued"])
         },
-        StoreContract("who names a message hears that it is not there, or has no bytes") { bench in
+        StoreContract("an action on a message that does not exist, or has no bytes any more, is an error") { bench in
             let id = try await bench.key(.live)
             let unknown = try bench.submission(id).id
             try await bench.fails(.noSuchMessage(unknown)) {
@@ -638,7 +645,7 @@ extension StoreContract {
                 try await bench.store.perform(.retry(dropped: false), all: MessageFilter(ids: [sent]), now: Sample.now)
             }
         },
-        StoreContract("messages are found by what is asked, newest first") { bench in
+        StoreContract("a search applies all filters and returns the newest message first") { bench in
             let (a, b) = (try await bench.key(), try await bench.key(.live))
             let old = try await bench.accept(a)
             let new = try await bench.accept(b, at: Sample.now + second)
@@ -653,7 +660,7 @@ extension StoreContract {
             try bench.equal(try await ids(MessageFilter(subject: "Hello")), [new, old])
             try bench.equal(try await ids(MessageFilter(subject: "Hallo")), [])
         },
-        StoreContract("the queue's depth and the lanes are told") { bench in
+        StoreContract("the status of the queue has its depths and the state of the lanes") { bench in
             let (a, b) = (try await bench.key(), try await bench.key(.live))
             try await bench.accept(a, recipients: 2)
             try await bench.accept(b)
@@ -676,7 +683,7 @@ extension StoreContract {
             try bench.equal(lanes, [lane])
             try bench.equal(status.emailsToday, [.test: 2, .live: 1])
         },
-        StoreContract("what retention no longer keeps goes, as a whole") { bench in
+        StoreContract("a message is pruned as a whole when its retention time has passed") { bench in
             let id = try await bench.key()
             let message = try await bench.accept(id, recipients: 51)
             let parts = try await bench.claim()

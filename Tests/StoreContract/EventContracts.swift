@@ -59,7 +59,7 @@ private let soft = RecipientEvent.Detail(bounceType: .soft)
 
 extension StoreContract {
     static let events = [
-        StoreContract("an event is found with its message, and told twice it is there once") { bench in
+        StoreContract("an event is found with its message, and is recorded once if it is reported twice") { bench in
             let message = try await bench.sent(try await bench.key(.live), as: "ses-1")
             let report = bench.report(
                 .delivered, "ses-1", at: Sample.now + second, .init(diagnostic: "250 ok", server: "mx.example.net"))
@@ -72,7 +72,8 @@ extension StoreContract {
             try bench.equal(record.reported, [ReportedEvent(report.event, of: Sample.recipients(1)[0])])
             try bench.equal(record.recipientRecords.map(\.status), [.delivered])
         },
-        StoreContract("the weightiest event is the status, in whatever order they come") { bench in
+        StoreContract("the most severe event decides a recipient's status, in whatever order the events arrive") {
+            bench in
             let key = try await bench.key(.live)
             let kinds: [(EventKind, RecipientEvent.Detail)] = [
                 (.complained, .init(subtype: "abuse")), (.delivered, .init()), (.bounced, hard), (.delayed, .init()),
@@ -90,7 +91,7 @@ extension StoreContract {
                     of: Sample.recipients(1)[0], in: .live, evenComplaint: true)
             }
         },
-        StoreContract("an event is about one recipient of fifty, however its letters are written") { bench in
+        StoreContract("an event concerns one recipient of fifty, whatever the case of the address") { bench in
             let message = try await bench.sent(try await bench.key(.live), 50, as: "ses-1")
             let recipient = Sample.recipients(50)[17]
             _ = try await bench.store.record(
@@ -103,7 +104,7 @@ extension StoreContract {
             let suppressed = try await bench.store.suppressions(SuppressionFilter())
             try bench.equal(suppressed.map(\.address), [recipient])
         },
-        StoreContract("what comes before SES's answer is on record waits for it") { bench in
+        StoreContract("an event that arrives before SES's answer is recorded waits for that answer") { bench in
             let key = try await bench.key(.live)
             try bench.holds(try await bench.store.matchWaiting(now: Sample.now) == nil, "nothing waits")
             let early = try await bench.store.record([bench.report(.delivered, "ses-1")], now: Sample.now)
@@ -115,7 +116,8 @@ extension StoreContract {
             try bench.equal(try await bench.statuses(message), [.delivered])
             try bench.holds(try await bench.store.matchWaiting(now: Sample.now) == nil, "nothing waits any more")
         },
-        StoreContract("what waits for an hour is somebody else's") { bench in
+        StoreContract("an event that has waited for an hour belongs to another sender's mail and is discarded") {
+            bench in
             _ = try await bench.store.record([bench.report(.delivered, "foreign")], now: Sample.now)
             let almost = try await bench.store.matchWaiting(now: Sample.now + Feedback.memory)
             try bench.equal(almost?.expired, 0)
@@ -141,7 +143,7 @@ extension StoreContract {
             let later = try await bench.store.keyRecord(key, now: Sample.now + .seconds(31 * 86_400))?.usage
             try bench.equal(later?.feedback, FeedbackCounts())
         },
-        StoreContract("simulated events come with the settlement") { bench in
+        StoreContract("simulated events are recorded together with the settlement of their delivery") { bench in
             let key = try await bench.key(.test)
             let message = try await bench.accept(key)
             let claimed = try await bench.claim()
@@ -177,7 +179,7 @@ extension StoreContract {
                 }
             }
         },
-        StoreContract("when the queue of reports answered, and why not, is kept") { bench in
+        StoreContract("the store keeps when the feedback queue last answered, and why it fails") { bench in
             try bench.equal(try await bench.store.feedbackStatus(), FeedbackStatus())
             try await bench.store.record(FeedbackStatus(lastReportAt: Sample.now, lastAnswerAt: Sample.now + second))
             try await bench.store.record(
@@ -195,7 +197,7 @@ extension StoreContract {
     ]
 
     static let suppressions = [
-        StoreContract("a suppressed recipient of fifty is left out, and the others are sent") { bench in
+        StoreContract("a suppressed recipient of fifty is left out, and the message is sent to the others") { bench in
             let key = try await bench.key(.live)
             let to = Sample.recipients(50)
             try await bench.suppress(to[20].uppercased())
@@ -211,7 +213,8 @@ extension StoreContract {
                 try await bench.store.messages(MessageFilter(ids: [message]), now: Sample.now).first)
             try bench.equal(record.state, .sent)
         },
-        StoreContract("a delivery with nobody left ends as suppressed, and is not claimed") { bench in
+        StoreContract("a delivery whose recipients are all suppressed ends as suppressed, and is not claimed") {
+            bench in
             let key = try await bench.key(.live)
             try await bench.suppress(Sample.recipients(1)[0])
             let message = try await bench.accept(key)
@@ -224,7 +227,7 @@ extension StoreContract {
             let filter = MessageFilter(key: key, state: .suppressed)
             try bench.equal(try await bench.store.messages(filter, now: Sample.now).map(\.id), [message])
         },
-        StoreContract("many suppressed deliveries do not keep what comes behind them waiting") { bench in
+        StoreContract("many suppressed deliveries do not delay the deliveries behind them") { bench in
             let key = try await bench.key(.live)
             try await bench.suppress(Sample.recipients(1)[0])
             for _ in 0..<5 { try await bench.accept(key) }
@@ -235,7 +238,8 @@ extension StoreContract {
             try bench.equal(claim.suppressed.count, 5)
             try bench.equal(claim.deliveries.map(\.message), [other])
         },
-        StoreContract("who was suppressed once stays so for this message") { bench in
+        StoreContract("a suppressed recipient of a message stays suppressed for it, even if removed from the list") {
+            bench in
             let key = try await bench.key(.live)
             let to = Sample.recipients(2)
             try await bench.suppress(to[0])
@@ -251,7 +255,7 @@ extension StoreContract {
             try bench.equal(again.map(\.envelope.recipients), [[to[1]]])
             try bench.equal(try await bench.statuses(message), [.suppressed, .sending])
         },
-        StoreContract("a complaint is removed only where that is meant") { bench in
+        StoreContract("a suppression because of a complaint is removed only on explicit request") { bench in
             try await bench.suppress("jo@example.net", .live, .complaint)
             let refused = try await bench.store.removeSuppression(
                 of: "Jo@example.net", in: .live, evenComplaint: false)
@@ -264,7 +268,7 @@ extension StoreContract {
             try bench.equal(entry.reason, .complaint)
             try bench.equal(try await bench.store.suppressions(SuppressionFilter()), [])
         },
-        StoreContract("what was suppressed is no earlier message: sent again, it goes out") { bench in
+        StoreContract("a message does not count as a repeat of a suppressed one, so it is sent") { bench in
             let key = try await bench.key(.live)
             let to = Sample.recipients(1)[0]
             try await bench.suppress(to)
@@ -281,7 +285,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.accept([try again()], now: Sample.now), [.accepted])
             try bench.equal(try await bench.claim(.live).count, 1)
         },
-        StoreContract("an address is there once, with the weightier reason") { bench in
+        StoreContract("the list has each address once, with the more serious reason") { bench in
             try await bench.suppress("Jo@Example.NET")
             try await bench.suppress("jo@example.net", .live, .complaint)
             try await bench.suppress("JO@example.net", .live, .hardBounce)
@@ -292,7 +296,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.suppression(of: "jo@example.net", in: .test), nil)
             try bench.equal(try await bench.store.queueStatus(now: Sample.now).suppressions, [.live: [.complaint: 1]])
         },
-        StoreContract("the list is searched, and given in pages") { bench in
+        StoreContract("the list of suppressions can be searched, and is returned in pages") { bench in
             for (index, reason) in SuppressionReason.allCases.enumerated() {
                 try await bench.suppress("a\(index)@example.net", .live, reason)
                 try await bench.suppress("b\(index)@example.com", .test, reason)
@@ -323,7 +327,7 @@ extension StoreContract {
     ]
 
     static let senderReports = [
-        StoreContract("a sender is told once of all recipients of a message that failed") { bench in
+        StoreContract("a sender gets one report about all recipients of a message that failed") { bench in
             let key = try await bench.key(.live)
             bench.store.senderReports = .ofFailures
             let to = Sample.recipients(60)
@@ -355,7 +359,8 @@ extension StoreContract {
             // The report does not count as an email of the key.
             try bench.equal(try await bench.store.keyRecord(key, now: later)?.usage.emailsTotal, 60)
         },
-        StoreContract("the bytes are kept until the sender is told, and then go") { bench in
+        StoreContract("the bytes of a message are kept until the report to its sender is done, and then deleted") {
+            bench in
             let key = try await bench.key(.live)
             bench.store.senderReports = .ofFailures
             let to = Sample.recipients(2)
@@ -366,7 +371,7 @@ extension StoreContract {
             try await bench.store.forgetSenderReport(of: message, recipients: [to[0]])
             try await bench.fails(.bodyGone(message)) { _ = try await bench.store.body(of: message) }
         },
-        StoreContract("nobody is told of what is automatic, was dropped, or has no sender") { bench in
+        StoreContract("no report is made about a message that is automatic, was dropped, or has no sender") { bench in
             let key = try await bench.key(.live)
             bench.store.senderReports = .ofFailuresAndEvents
             var automatic = try bench.submission(key)
@@ -380,7 +385,7 @@ extension StoreContract {
             try await bench.settle(try await bench.claim(.live), .failed, reason: "MessageRejected: no")
             try bench.equal(try await bench.store.nextSenderReport(), nil)
         },
-        StoreContract("bounces are told where that is wanted") { bench in
+        StoreContract("senders get reports about bounces only if the policy includes events") { bench in
             for (policy, kinds) in [
                 (SenderReports.off, []), (.ofFailures, []), (.ofFailuresAndEvents, [EventKind.bounced]),
             ] {
@@ -398,7 +403,7 @@ extension StoreContract {
     ]
 
     static let webhooks = [
-        StoreContract("webhooks hear of their key's events, by kind and by tag") { bench in
+        StoreContract("webhooks are called for their key's events, filtered by kind and by tag") { bench in
             let key = try await bench.key(.live)
             let other = try await bench.key(.live)
             let all = try await bench.webhook(key)
@@ -428,7 +433,7 @@ extension StoreContract {
             try bench.equal(try await bench.calls(all).last, "complaint")
             try bench.equal(try await bench.calls(all).count, 5)
         },
-        StoreContract("failures and suppressions are heard of, also what an operator drops") { bench in
+        StoreContract("webhooks are called for failures, suppressions and messages that an operator drops") { bench in
             let key = try await bench.key(.live)
             let webhook = try await bench.webhook(key)
             try await bench.accept(key)
@@ -440,7 +445,8 @@ extension StoreContract {
             try bench.equal(try await bench.claim(.live).count, 0)
             try bench.equal(try await bench.calls(webhook), ["failed", "failed", "suppressed"])
         },
-        StoreContract("calls are claimed by room, and come again when nobody settles them") { bench in
+        StoreContract("a claim has as many calls as each webhook has room for; unsettled calls are claimed again") {
+            bench in
             let key = try await bench.key(.live)
             let ids = [try await bench.webhook(key), try await bench.webhook(key)]
             for ses in ["1", "2", "3"] { _ = try await bench.sent(key, as: ses) }
@@ -459,7 +465,8 @@ extension StoreContract {
             try bench.equal(again.count, 6)
             try bench.equal(Set(again.map(\.event)).count, 3)
         },
-        StoreContract("of webhooks that fail one call each is claimed, and so many in all") { bench in
+        StoreContract("one call of each failing webhook is claimed, and only a limited number of them in all") {
+            bench in
             let key = try await bench.key(.live)
             var ids: [WebhookID] = []
             for _ in 0..<4 { ids.append(try await bench.webhook(key)) }
@@ -475,7 +482,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.webhook(ids[0])?.failingSince, Sample.now + second)
             try bench.equal(try await bench.store.webhook(ids[3])?.failingSince, nil)
         },
-        StoreContract("what became of a call is kept, and a webhook that fails for a day is disabled") { bench in
+        StoreContract("the outcome of each call is kept, and a webhook that fails for a day is disabled") { bench in
             let key = try await bench.key(.live)
             let id = try await bench.webhook(key)
             for ses in ["1", "2"] { _ = try await bench.sent(key, as: ses) }
@@ -516,7 +523,7 @@ extension StoreContract {
             try bench.holds(enabled != nil && enabled?.failingSince == nil, "the webhook is not failing any more")
             try bench.equal(try await bench.store.webhookBacklog().disabled, 0)
         },
-        StoreContract("a webhook that is gone is disabled at once, and hears nothing more") { bench in
+        StoreContract("a webhook that answers 410 (gone) is disabled at once, and gets no more calls") { bench in
             let key = try await bench.key(.live)
             let id = try await bench.webhook(key)
             for ses in ["1", "2"] { _ = try await bench.sent(key, as: ses) }
@@ -537,7 +544,7 @@ extension StoreContract {
             _ = try await bench.store.pruneCalls(now: Sample.now + keptCalls + second)
             try bench.equal(try await bench.store.calls(of: id, before: nil, limit: 9).count, 0)
         },
-        StoreContract("a key has only so many webhooks, and they go with their calls") { bench in
+        StoreContract("the number of webhooks of a key is limited, and deleting one deletes its calls") { bench in
             let key = try await bench.key(.live)
             var ids: [WebhookID] = []
             for _ in 0..<Webhook.mostOfKey { ids.append(try await bench.webhook(key)) }

@@ -7,7 +7,7 @@ private let second = Duration.seconds(1)
 
 extension StoreContract {
     static let lists = [
-        StoreContract("the list of keys is found newest first, in parts, without those that were revoked") { bench in
+        StoreContract("keys are listed newest first, in pages, without the revoked ones") { bench in
             var ids: [KeyID] = []
             // Keys are created in pairs that have the same time. Within a pair, the id decides the order.
             for index in 0..<8 {
@@ -53,7 +53,7 @@ extension StoreContract {
             }
             try bench.equal(try await ids(String(shop.text.dropFirst())), [])
         },
-        StoreContract("a part of the list of keys has their usage") { bench in
+        StoreContract("a page of the list of keys includes their usage") { bench in
             let id = try await bench.key()
             try await bench.accept(id, recipients: 3)
             let found = try await bench.store.keyRecords(KeyFilter(), now: Sample.now)
@@ -61,7 +61,7 @@ extension StoreContract {
             try bench.equal(found.map(\.usage), [try bench.unwrap(record).usage])
             try bench.equal(found.map(\.usage.emailsToday), [3])
         },
-        StoreContract("days of keys' use are told, earliest first, without those of no use") { bench in
+        StoreContract("the daily use of keys is listed, earliest day first, without days of no use") { bench in
             let (a, b, unused) = (try await bench.key(), try await bench.key(.live), try await bench.key())
             let day = Duration.seconds(86_400)
             for (days, count) in [(3, 2), (2, 4), (0, 1)] {
@@ -92,7 +92,7 @@ extension StoreContract {
             // Use that was counted later, by a clock that was ahead, belongs to no requested day.
             try bench.equal(try await bench.store.use(of: [a], days: 2, now: Sample.now - day), [a: [use(2, 4)]])
         },
-        StoreContract("pages of messages follow each other, however few are looked at") { bench in
+        StoreContract("pages of messages have no gaps and no repeats, however few messages a query examines") { bench in
             let (a, b) = (try await bench.key(), try await bench.key(.live))
             var wanted: [MessageID] = []
             var all: [MessageID] = []
@@ -134,7 +134,7 @@ extension StoreContract {
                 try bench.equal(try await pages(MessageFilter(subject: "no", limit: limit), lookingAt: 5), [])
             }
         },
-        StoreContract("a state of all keys' messages is found") { bench in
+        StoreContract("messages of all keys are found by their state") { bench in
             let key = try await bench.key()
             let states: [MessageState] = [.failed, .cancelled, .held, .sending, .queued]
             var messages: [MessageState: MessageID] = [:]
@@ -233,7 +233,7 @@ extension StoreContract {
             let last = try await bench.store.messagePage(second, lookingAt: 100, now: Sample.now)
             try bench.equal(last.messages.map(\.id), [order])
         },
-        StoreContract("no text is a mistake, and one without a letter or digit finds nothing") { bench in
+        StoreContract("every text is a valid search, and one without a letter or digit finds nothing") { bench in
             let key = try await bench.key()
             let id = try await bench.accept(key, to: ["anna@example.com"], "a \"quoted\" subject AND more")
             try await bench.indexWords()
@@ -261,7 +261,7 @@ extension StoreContract {
             _ = try await bench.find(String(repeating: "\"a", count: 10_000))
             _ = try await bench.find("a" + String(repeating: "\u{301}", count: 10_000))
         },
-        StoreContract("words of messages that come later are found later, each message once, until it is pruned") {
+        StoreContract("a later message is found by its words once they are indexed, only once, until it is pruned") {
             bench in
             let key = try await bench.key()
             let first = try await bench.accept(key, to: ["anna@example.com"], nil)
@@ -298,7 +298,7 @@ extension StoreContract {
     }
 
     static let sessions = [
-        StoreContract("a link is good once, and a session lasts until its end") { bench in
+        StoreContract("a sign-in link works once, and a session lasts until it expires") { bench in
             let (link, session, other) = (try digest(1), try digest(2), try digest(3))
             let (soon, late) = (Sample.now + second, Sample.now + .seconds(10))
             func begin(_ session: OperatorDigest, at time: Timestamp = Sample.now) async throws -> Bool {
@@ -318,7 +318,7 @@ extension StoreContract {
             try bench.equal(
                 try await bench.store.beginSession(other, until: late, redeeming: session, now: Sample.now), false)
         },
-        StoreContract("a link that has run out lets nobody in") { bench in
+        StoreContract("an expired sign-in link does not begin a session") { bench in
             let (link, session) = (try digest(1), try digest(2))
             try await bench.store.insertLogin(link, until: Sample.now + second, now: Sample.now)
             let end = Sample.now + second
@@ -326,7 +326,7 @@ extension StoreContract {
                 try await bench.store.beginSession(session, until: end + second, redeeming: link, now: end), false)
             try bench.equal(try await bench.store.session(session, now: end), nil)
         },
-        StoreContract("sessions end, one or all of them, and links with them") { bench in
+        StoreContract("one session can be ended, or all of them together with all sign-in links") { bench in
             let late = Sample.now + .seconds(10)
             for number in UInt8(1)...4 {
                 try await bench.store.insertLogin(try digest(number), until: late, now: Sample.now)

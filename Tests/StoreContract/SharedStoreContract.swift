@@ -16,7 +16,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
     public func hold(_ stores: [AnyStore]) async throws { try await body(stores.map(Bench.init)) }
 
     public static let all = [
-        SharedStoreContract("events that all are told of at once, in any order, count once") { benches in
+        SharedStoreContract("events that all relays receive at the same time, in any order, count once") { benches in
             let bench = benches[0]
             for bench in benches { bench.store.senderReports = .ofFailuresAndEvents }
             let key = try await bench.key(.live)
@@ -40,7 +40,8 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             try bench.equal(try await bench.store.queueStatus(now: Sample.now).feedback[.live], usage?.feedback)
             try bench.equal(try await bench.calls(webhook).count, before + 160)
         },
-        SharedStoreContract("the statistics of what all send and are told of at once are whole") { benches in
+        SharedStoreContract("the statistics are complete if all relays send, and record events, at the same time") {
+            benches in
             let bench = benches[0]
             let key = try await bench.key(.live)
             let names = (0..<10).map { "tag \($0)" }
@@ -72,7 +73,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             try bench.equal(
                 Dictionary(uniqueKeysWithValues: found.map { ($0.name, $0.statistics.today) }), expected)
         },
-        SharedStoreContract("of several who add a template at once under one name one does") { benches in
+        SharedStoreContract("if all relays add a template with the same name at once, only one succeeds") { benches in
             let bench = benches[0]
             let templates = benches.map { _ in bench.template("welcome") }
             let outcomes = try await atOnce(Array(zip(benches, templates))) { bench, template in
@@ -88,7 +89,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             let kept = try await bench.store.versions(of: first.id, before: nil, limit: 1000)
             try bench.equal(kept.count, last.version)
         },
-        SharedStoreContract("what waits for its message is matched once") { benches in
+        SharedStoreContract("an event that waits for its message is matched by only one relay") { benches in
             let bench = benches[0]
             let key = try await bench.key(.live)
             let reports = bench.reports(of: (0..<40).map { "ses-\($0)" })
@@ -105,7 +106,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             try bench.equal(matched.reduce(0, +), 160)
             try bench.equal(try await bench.store.feedbackStatus().waiting, 0)
         },
-        SharedStoreContract("no call of a webhook is claimed by two under one lease") { benches in
+        SharedStoreContract("no webhook call is claimed by two relays during one lease") { benches in
             let bench = benches[0]
             let key = try await bench.key(.live)
             for _ in 0..<3 { _ = try await bench.webhook(key) }
@@ -124,7 +125,7 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             // A relay that finds all remaining calls locked claims nothing. The relay that locked them claims them.
             try bench.equal(claimed.joined().count, 240)
         },
-        SharedStoreContract("a sender is told by one") { benches in
+        SharedStoreContract("only one relay sends the report about a failed message to its sender") { benches in
             let bench = benches[0]
             for bench in benches { bench.store.senderReports = .ofFailures }
             let key = try await bench.key(.live)
@@ -144,7 +145,8 @@ public struct SharedStoreContract: Sendable, CustomStringConvertible {
             try bench.equal(try await bench.store.nextSenderReport(), nil)
             try bench.equal(try await bench.claim(.live, at: later).count, 10)
         },
-        SharedStoreContract("a key has only so many webhooks, also where all add some at once") { benches in
+        SharedStoreContract("the number of webhooks of a key is limited, even if all relays add some at once") {
+            benches in
             // This is repeated with several keys, so that the last places are often taken at the same moment.
             for _ in 0..<10 {
                 let key = try await benches[0].key(.live)

@@ -72,7 +72,7 @@ private struct Unwanted: Error {}
 
 extension StoreContract {
     static let templates = [
-        StoreContract("a template is found as it was saved, by id and by name however its letters are written") {
+        StoreContract("a template is found unchanged by its id and by its name, whatever the case of the name") {
             bench in
             let key = try await bench.key()
             let content = TemplateContent(
@@ -96,7 +96,7 @@ extension StoreContract {
                 try await bench.store.template(TemplateReference(template.id, version: 2), of: nil), nil)
             try bench.equal(try await bench.store.templates(TemplateFilter()), [TemplateSummary(template)])
         },
-        StoreContract("a name is an owner's once, and another owner's too") { bench in
+        StoreContract("an owner can use a template name only once, but two owners can use the same name") { bench in
             let key = try await bench.key()
             try bench.equal(try await bench.store.insert(bench.template("welcome")), .inserted)
             try bench.equal(try await bench.store.insert(bench.template("Welcome")), .nameTaken)
@@ -113,7 +113,7 @@ extension StoreContract {
             try bench.equal(bench.outcome(same), "saved 1 as 1")
             try bench.equal(try await bench.store.template(named: "other", of: .shared)?.name, "Other")
         },
-        StoreContract("another content makes a version, the same content and another name make none") { bench in
+        StoreContract("a change of content makes a new version; the same content or a new name does not") { bench in
             let key = try await bench.key()
             let template = bench.template("welcome")
             try bench.equal(try await bench.store.insert(template), .inserted)
@@ -142,14 +142,15 @@ extension StoreContract {
                     TemplateVersionSummary(version: 1, subject: nil, createdAt: Sample.now, createdBy: nil),
                 ])
         },
-        StoreContract("two spellings of one text are two contents") { bench in
+        StoreContract("texts that differ only in their Unicode normalization are different contents") { bench in
             let template = bench.template("welcome", TemplateContent(text: "caf\u{E9}"))
             try bench.equal(try await bench.store.insert(template), .inserted)
             let saved = try await bench.save(template, text: "cafe\u{301}")
             try bench.equal(saved.version, 2)
             try bench.equal(saved.content.text.map { Array($0.utf8) }, Array("cafe\u{301}".utf8))
         },
-        StoreContract("a change that throws writes nothing, and nobody changes another owner's template") { bench in
+        StoreContract("a change that throws writes nothing, and no owner can change another owner's template") {
+            bench in
             let key = try await bench.key()
             let template = bench.template("welcome")
             try bench.equal(try await bench.store.insert(template), .inserted)
@@ -158,7 +159,7 @@ extension StoreContract {
                 throw Unwanted()
             }
             guard case .refused(let error) = refused, error is Unwanted else {
-                throw Violation(description: "found \(refused)")
+                throw Violation(description: "expected a refusal, found \(refused)")
             }
             let foreign = try await bench.store.saveTemplate(template.id, of: .key(key), by: key, now: Sample.now) {
                 $0.content.text = "else"
@@ -171,7 +172,7 @@ extension StoreContract {
             try bench.equal(try await bench.store.versions(of: template.id, before: nil, limit: 9), [])
             try bench.equal(try await bench.store.deleteTemplate(template.id, of: nil), false)
         },
-        StoreContract("the oldest versions go, and those that are left are found in parts") { bench in
+        StoreContract("the oldest versions are deleted, and the others are listed in pages") { bench in
             let template = bench.template("welcome")
             try bench.equal(try await bench.store.insert(template), .inserted)
             for number in 2...Template.keptVersions + 3 { try await bench.save(template, text: "\(number)") }
@@ -184,7 +185,7 @@ extension StoreContract {
             try bench.equal(
                 try await bench.store.template(TemplateReference(template.id, version: 4), of: nil)?.content.text, "4")
         },
-        StoreContract("the list is in the order of owners and names, in parts, also around one that was deleted") {
+        StoreContract("templates are listed in pages, by owner and name, even if the last one of a page was deleted") {
             bench in
             let key = try await bench.key()
             for name in ["b", "C", "a", "\u{E4}"] {
@@ -201,7 +202,7 @@ extension StoreContract {
             try bench.equal(try await bench.names(TemplateFilter(owner: .shared, after: after)), ["C", "\u{E4}"])
             try bench.equal(try await bench.names(TemplateFilter(after: after, limit: 3)), ["C", "\u{E4}", "A"])
         },
-        StoreContract("an owner has so many templates at most") { bench in
+        StoreContract("the number of templates of an owner is limited") { bench in
             let key = try await bench.key()
             for number in 0..<Template.mostOfOwner {
                 try bench.equal(try await bench.store.insert(bench.template("\(number)")), .inserted)
@@ -213,7 +214,8 @@ extension StoreContract {
     ]
 
     static let statistics = [
-        StoreContract("each recipient counts once for each kind, under the template and under each tag") { bench in
+        StoreContract("statistics count each recipient once per kind of event, for the template and for each tag") {
+            bench in
             let key = try await bench.key(.live)
             let reference = bench.reference()
             let message = try await bench.sent(key, 3, as: "ses-1", template: reference, tags: ["welcome", "x"])
@@ -240,14 +242,14 @@ extension StoreContract {
             try bench.equal(
                 try await bench.store.statistics(of: reference.id, in: .test, now: Sample.now), MessageStatistics())
         },
-        StoreContract("messages without template and tags count nothing") { bench in
+        StoreContract("messages without a template and tags do not count in the statistics") { bench in
             let key = try await bench.key(.live)
             _ = try await bench.sent(key, 2, as: "ses-1")
             _ = try await bench.store.record([bench.report(.delivered, "ses-1")], now: Sample.now)
             try bench.equal(try await bench.statistics(.template), [:])
             try bench.equal(try await bench.statistics(.tag), [:])
         },
-        StoreContract("what the simulation tells counts, and who is suppressed was not sent to") { bench in
+        StoreContract("simulated events are counted, and a suppressed recipient does not count as sent") { bench in
             let key = try await bench.key()
             var submission = try bench.submission(key, recipients: 3)
             submission.tags = ["welcome"]
@@ -266,7 +268,7 @@ extension StoreContract {
             let counts = RecipientCounts(sent: 2, delivered: 1, bounced: 1)
             try bench.equal(try await bench.statistics(.tag)["welcome"]?.today, counts)
         },
-        StoreContract("a delivery that failed is not sent, and one that is sent at last is sent once") { bench in
+        StoreContract("a failed delivery does not count as sent, and one that a retry sends counts once") { bench in
             let key = try await bench.key(.live)
             var submission = try bench.submission(key)
             submission.tags = ["welcome"]
@@ -280,7 +282,7 @@ extension StoreContract {
             for _ in 0..<2 { try await bench.settle(claimed, .sent(sesMessageID: "ses-1")) }
             try bench.equal(try await bench.statistics(.tag)["welcome"]?.today, RecipientCounts(sent: 1))
         },
-        StoreContract("days become weeks and months, and go") { bench in
+        StoreContract("statistics cover today, 7 days and 30 days, and older days are pruned") { bench in
             let key = try await bench.key(.live)
             _ = try await bench.sent(key, as: "ses-1", tags: ["welcome"])
             func told(after days: Int) async throws -> [Int]? {
@@ -298,7 +300,7 @@ extension StoreContract {
             _ = try await bench.store.prune(Retention(), now: Sample.now + day * 31)
             try bench.equal(try await told(after: 0), nil)
         },
-        StoreContract("an event counts on the day on which it happened, and none in the future") { bench in
+        StoreContract("an event counts on the day on which it happened, but one in the future counts today") { bench in
             let key = try await bench.key(.live)
             _ = try await bench.sent(key, 2, as: "ses-1", tags: ["welcome"])
             let recipients = Sample.recipients(2)
@@ -311,7 +313,7 @@ extension StoreContract {
             try bench.equal(found.today, RecipientCounts(sent: 2, delivered: 1))
             try bench.equal(found.days7, RecipientCounts(sent: 2, delivered: 2))
         },
-        StoreContract("statistics are those of one key or of all, by name, in parts") { bench in
+        StoreContract("statistics of one key or of all keys are listed by name, in pages") { bench in
             let (one, other) = (try await bench.key(.live), try await bench.key(.live))
             _ = try await bench.sent(one, as: "ses-1", tags: ["a", "b", "caf\u{E9}", "cafe\u{301}"])
             _ = try await bench.sent(other, 2, as: "ses-2", tags: ["b", "C"])
@@ -327,7 +329,7 @@ extension StoreContract {
             try bench.equal(page.map(\.name), ["b"])
             try bench.equal(try await bench.statistics(.tag) { $0.name = "C" }.keys.sorted(), ["C"])
         },
-        StoreContract("names beyond the most of a day count together") { bench in
+        StoreContract("tags beyond the limit of names for a day are counted together") { bench in
             let (key, other) = (try await bench.key(.live), try await bench.key(.live))
             let most = StatisticsKind.mostNames
             var batch: [Submission] = []
@@ -374,7 +376,7 @@ extension StoreContract {
             }
             try bench.equal(try await bench.store.verifySimulatedDomain("nowhere.example", now: Sample.now), nil)
         },
-        StoreContract("there are so many simulated domains at most") { bench in
+        StoreContract("the number of simulated domains is limited") { bench in
             for number in 0..<SimulatedDomain.most {
                 let domain = SimulatedDomain(name: "d\(number).example", createdAt: Sample.now, tokenSeed: [1])
                 try bench.equal(try await bench.store.insert(domain), .inserted)

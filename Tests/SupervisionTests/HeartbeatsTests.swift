@@ -17,14 +17,14 @@ import Testing
     /// In each step, the answers come first. Then the test lists the silent parts, and then it asks the parts.
     @Test(arguments: [
         (
-            "all answer",
+            "all parts answer",
             [
                 Step(at: 0, asked: [0, 1], silent: []), Step(at: 7, answers: [0, 1], asked: [0, 1], silent: []),
                 Step(at: 14, answers: [1, 0], asked: [0, 1], silent: []),
             ]
         ),
         (
-            "one is asked once and is late only past its timeout",
+            "a part is asked once until it answers, and is silent only after its timeout",
             [
                 Step(at: 0, asked: [0, 1], silent: []), Step(at: 7, answers: [1], asked: [1], silent: []),
                 Step(at: 15, answers: [1], asked: [1], silent: []),
@@ -34,7 +34,7 @@ import Testing
             ]
         ),
         (
-            "each has its own timeout",
+            "each part has its own timeout",
             [
                 Step(at: 0, asked: [0, 1], silent: []), Step(at: 120, asked: [], silent: ["loop"]),
                 Step(at: 121, asked: [], silent: ["loop", "store"]),
@@ -42,7 +42,7 @@ import Testing
             ]
         ),
         (
-            "after a long sleep, who answers on waking is not late",
+            "after a long sleep, a part that answers on waking is not silent",
             [
                 Step(at: 0, asked: [0, 1], silent: []), Step(at: 36_000, answers: [0, 1], asked: [0, 1], silent: []),
             ]

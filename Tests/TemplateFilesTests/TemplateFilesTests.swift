@@ -137,7 +137,7 @@ private func variable(
         let bad = TemplateFiles.File(path: "body.html", octets: [0x3C, 0xFF])
         do {
             _ = try TemplateFiles(description: file("template.yaml", "name: a"), html: bad, text: nil)
-            Issue.record("the file is taken")
+            Issue.record("the file was accepted")
         } catch {
             #expect(error.all.map(\.place.file).contains("body.html"))
         }
@@ -227,7 +227,7 @@ private func variable(
             case .failure(let mistakes) = form(
                 name: "", subject: "{{", replyTo: ["nobody"], variables: "- name: 5\n- nam: x", html: "<p>\n{{ #x }}")
         else {
-            Issue.record("the form is taken")
+            Issue.record("the form was accepted")
             return
         }
         #expect(Set(mistakes.all.map(\.place.file)) == ["Name", "Subject", "Variables", "HTML"])
@@ -235,7 +235,7 @@ private func variable(
         if case .failure(let empty) = form(text: nil) {
             #expect(empty.all.map(\.place.file) == ["HTML"])
         } else {
-            Issue.record("a form without a body is taken")
+            Issue.record("a form without a body was accepted")
         }
     }
 

@@ -32,7 +32,7 @@ def has_postgresql():
 @pytest.fixture
 def server(tmp_path):
     if not has_postgresql():
-        pytest.skip("the program has no PostgreSQL: swift build --traits PostgreSQL --product hiveku-relay")
+        pytest.skip("the relay was built without PostgreSQL: swift build --traits PostgreSQL --product hiveku-relay")
     with Server(tmp_path / "server", settings={"max_connections": 200}) as server:
         yield server
 

@@ -102,7 +102,7 @@ def test_a_client_that_leaves_anywhere(own_relay, kind, leave):
     relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.1/32"], "submission.max_connections": 5})
     key = relay.create_key(per_second=1_000_000)
     submit(relay, key, b"From: from@example.com\r\n\r\nfirst\r\n")
-    relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
+    relay.wait_until(lambda: sockets(relay) == 2, "no socket is left but the listeners")
     subjects = {}
     for body in [b"small\r\n", LARGE]:
         for stop in range(len(dialogue(key, "", body)) + 1):
@@ -118,12 +118,12 @@ def test_a_client_that_leaves_anywhere(own_relay, kind, leave):
                     visitor.socket.sendall(pieces[stop][:len(pieces[stop]) // 2])
                 leave(visitor)
                 subjects[subject] = stop == len(pieces)
-    relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
+    relay.wait_until(lambda: sockets(relay) == 2, "no socket is left but the listeners")
     with queue_file.reading(relay.directory / "relay.db") as database:
         stored = {subject for subject, in database.execute("SELECT subject FROM message WHERE subject IS NOT NULL")}
     assert stored == {subject for subject, is_whole in subjects.items() if is_whole}
     spool = relay.directory / "relay.db.spool"
-    relay.wait_until(lambda: len(os.listdir(spool)) == 1, "only the whole message in the spool")
+    relay.wait_until(lambda: len(os.listdir(spool)) == 1, "the spool holds only the complete message")
     relay.wait_for_state(submit(relay, key, b"From: from@example.com\r\n\r\nlast\r\n"), "simulated")
 
 
@@ -146,7 +146,7 @@ def test_one_that_hardly_speaks_is_shown_out(own_relay, first):
     if b"STARTTLS" not in first:
         last = heard.splitlines()[-1]
         assert last.startswith(b"421 4.4.2 relay.example.com ") and mentions(last, " 2 s ", "authenticate"), last
-    relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
+    relay.wait_until(lambda: sockets(relay) == 2, "no socket is left but the listeners")
 
 
 def test_one_byte_a_second_is_no_way_to_authenticate(own_relay):
@@ -185,4 +185,4 @@ def test_one_byte_a_second_is_no_way_to_send_a_message(own_relay):
         except TimeoutError:
             continue
     assert reply.startswith(b"421 4.4.2 relay.example.com ") and mentions(reply, "500 octets a second"), reply
-    relay.wait_until(lambda: sockets(relay) == 2, "only the listeners")
+    relay.wait_until(lambda: sockets(relay) == 2, "no socket is left but the listeners")

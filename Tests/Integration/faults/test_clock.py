@@ -78,7 +78,7 @@ def test_a_step_while_ses_has_a_message(own_relay, clock, ahead):
         relay = own_relay({"ses.region": REGION, "ses.endpoint": ses.url}, environment(clock))
         ses.script.append(slow(answered))
         message_id = submit(relay, relay.create_key("live"), content("under way"))
-        relay.wait_until(lambda: ses.count("under way"), "the call")
+        relay.wait_until(lambda: ses.count("under way"), "SES is called")
         clock.is_ahead(ahead)
         relay.wait_for_state(submit(relay, relay.create_key("test"), content("another")), "simulated")
         answered.set()
@@ -86,7 +86,7 @@ def test_a_step_while_ses_has_a_message(own_relay, clock, ahead):
         assert (ses.count("under way"), delivery["attempts"], delivery["maybe_duplicate"]) == (1, 1, False)
 
 
-@pytest.mark.skipif(not IS_FULL, reason="takes the half minute between two looks at the queue as a whole")
+@pytest.mark.skipif(not IS_FULL, reason="takes the half minute between two checks of the whole queue")
 def test_what_waits_for_a_retry_does_not_wait_for_a_day(own_relay, clock):
     port = free_port()
     relay = own_relay({"ses.region": REGION, "ses.endpoint": f"http://127.0.0.1:{port}"}, environment(clock))

@@ -59,11 +59,11 @@ def test_a_crowd_beyond_the_limit_is_told_so_and_leaves_nothing(own_relay):
             # A connection that is closed meanwhile, because it has not authenticated, makes room for another one.
             assert told["greeted"] >= 1000 - 1 and told["refused"] > 0, told
             assert told["greeted"] + told["refused"] == CROWD
-            relay.wait_until(lambda: sockets(relay) <= 2 + 1000, "no more than the limit")
+            relay.wait_until(lambda: sockets(relay) <= 2 + 1000, "no more connections than the limit")
             # A client that has authenticated keeps its connection.
             for _ in range(5):
                 assert send(smtp, MESSAGE)[0] == 250
-        relay.wait_until(lambda: sockets(relay) == 3, "the crowd gone")
+        relay.wait_until(lambda: sockets(relay) == 3, "the crowd's connections are closed")
         assert send(smtp, MESSAGE)[0] == 250
     relay.wait_for_state(submit(relay, key, MESSAGE), "simulated")
 
@@ -74,7 +74,7 @@ def test_a_crowd_within_the_limit_is_served(own_relay):
     with crowd(relay, CROWD) as told:
         assert told == {"greeted": CROWD, "refused": 0, "silent": 0}
         relay.wait_for_state(submit(relay, key, MESSAGE), "simulated")
-    relay.wait_until(lambda: sockets(relay) == 2, "the crowd gone")
+    relay.wait_until(lambda: sockets(relay) == 2, "the crowd's connections are closed")
 
 
 def test_under_stress_the_silent_make_room(own_relay):
@@ -93,13 +93,13 @@ def test_under_stress_the_silent_make_room(own_relay):
             except (OSError, AssertionError):
                 return None
 
-        relay.wait_for_state(relay.wait_until(gets_in, "a place"), "simulated")
+        relay.wait_for_state(relay.wait_until(gets_in, "the client with a key gets in"), "simulated")
         # The relay has not closed more connections than necessary.
-        relay.wait_until(lambda: sockets(relay) <= 2 + 160, "a fifth of the places free")
+        relay.wait_until(lambda: sockets(relay) <= 2 + 160, "a fifth of the places is free")
         assert sockets(relay) >= 2 + 150
 
 
-@pytest.mark.skipif(not IS_FULL, reason="a measurement")
+@pytest.mark.skipif(not IS_FULL, reason="a measurement, which needs FAULTS_SIZE=full")
 def test_bystanders_do_not_slow_down_who_has_a_key(own_relay):
     """The test sends messages to two relays in turn, so that other load on the machine affects both in the same way."""
     settings = {"submission.max_connections": 20_000, "submission.max_connections_per_client": 20_000,
@@ -136,7 +136,7 @@ def load(smtp_load, relay, key, **options):
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "SMTP_LOAD_PASSWORD": key})
 
 
-@pytest.mark.skipif(not IS_FULL, reason="for a release build")
+@pytest.mark.skipif(not IS_FULL, reason="needs FAULTS_SIZE=full and a release build")
 def test_memory_of_idle_connections(own_relay, smtp_load):
     relay = own_relay({"submission.max_connections": 2000, "submission.max_connections_per_client": 2000})
     key = relay.create_key(per_second=1_000_000)
@@ -150,7 +150,7 @@ def test_memory_of_idle_connections(own_relay, smtp_load):
     assert each <= 64 * 1024
 
 
-@pytest.mark.skipif(not IS_FULL, reason="for a release build")
+@pytest.mark.skipif(not IS_FULL, reason="needs FAULTS_SIZE=full and a release build")
 def test_memory_while_large_messages_come(own_relay, smtp_load):
     relay = own_relay({"submission.max_connections": 2000, "submission.max_connections_per_client": 2000})
     key = relay.create_key(per_second=1_000_000)

@@ -71,7 +71,7 @@ def test_bodies_that_never_end_leave_nothing(own_relay):
             writer.transport.abort()
 
     asyncio.run(crowd())
-    relay.wait_until(lambda: len(descriptors(relay)) <= before, "the end of the requests")
+    relay.wait_until(lambda: len(descriptors(relay)) <= before, "the descriptors of the requests are closed")
     # The file of an incomplete body has no name. So no file can be left.
     assert {path.name for path in relay.directory.iterdir()} == files
     assert len(relay.json("messages", "list", "--key", key_id(key))) == 1

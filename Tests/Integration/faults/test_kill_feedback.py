@@ -124,7 +124,7 @@ def test_kill_at_any_moment_loses_no_event_that_was_deleted_from_the_queue(own_r
             assert not lost, f"round {number}: {lost[:5]}"
             queue.relay_died()
         relay.start()
-        relay.wait_until(lambda: not queue.bodies, "everything deleted from the queue")
+        relay.wait_until(lambda: not queue.bodies, "all messages are deleted from the queue")
         there = recorded(relay)
         assert there == {what for _, what in told}
         wanted = {(WEBHOOK[kind], recipient) for kind, _, recipient in there}

@@ -96,7 +96,7 @@ def test_a_primary_that_is_cut_off_from_its_standby_acknowledges_nothing(relays,
             wait_until(lambda: len(waiting_for_standby(old, "message")) >= 3, "a commit of each relay waits")
             answered = len(senders.answers)
             # The relays have stopped waiting, and now check whether their batches are in the database.
-            wait_until(lambda: len(looking_for_batches(old)) >= 3, "each relay is in doubt")
+            wait_until(lambda: len(looking_for_batches(old)) >= 3, "each relay is in doubt about its batch")
             assert len(senders.answers) == answered
             pair.promote()
             moments.append(time.monotonic())

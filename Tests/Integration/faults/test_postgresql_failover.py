@@ -57,7 +57,7 @@ def test_relays_that_count_as_dead_after_a_long_outage_accept_again(relays, tmp_
             wait_until(
                 lambda: pair.standby.psql(
                     "SELECT max(seen_at) < (extract(epoch FROM clock_timestamp()) - 16) * 1000 FROM node") == "t",
-                "none has renewed its place for 16 s")
+                "no relay has renewed its node for 16 s")
             pair.promote()
             promoted.append(time.monotonic())
             senders.wait_for_each_relay(promoted[0], pair.primary)
@@ -81,7 +81,9 @@ def test_without_a_synchronous_standby_the_ledger_finds_what_was_lost(relays, tm
         pair.primary.wait_for_replay(pair.standby)
         # From here on, the standby receives nothing.
         pair.standby.set("primary_conninfo", "host=127.0.0.1 port=1")
-        wait_until(lambda: pair.standby.psql("SELECT count(*) FROM pg_stat_wal_receiver") == "0", "nothing is received")
+        wait_until(
+            lambda: pair.standby.psql("SELECT count(*) FROM pg_stat_wal_receiver") == "0",
+            "the standby receives nothing")
 
         def fail_over():
             senders.wait_for_answers(MESSAGES)

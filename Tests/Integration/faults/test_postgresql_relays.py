@@ -64,7 +64,7 @@ def test_what_a_killed_relay_had_under_way_is_with_another_in_20_seconds(own_rel
             killed_at = time.monotonic()
             group[0].stop(signal.SIGKILL)
             wait_until(lambda: group.count(f"state = 'sending' AND holder = {node}") == 0,
-                       lambda: "nothing is with the dead relay\n" + group[1].log_text(), TAKEN_OVER)
+                       lambda: "the dead relay holds no delivery\n" + group[1].log_text(), TAKEN_OVER)
             taken_over = time.monotonic() - killed_at
             held.set()
             group.wait_for_the_end()
@@ -101,13 +101,14 @@ def test_a_relay_that_wakes_sends_nothing_that_another_has_sent(own_relay, serve
                 # The other relays claim and send all its deliveries, even those for which it has called SES.
                 wait_until(lambda: group.count("state = 'sent'") == MESSAGES, "the others have sent all")
                 # The relay is stopped for longer than it may be silent, so the others declare it dead.
-                wait_until(lambda: node not in group.nodes(), "its place is lost")
-                wait_until(lambda: time.monotonic() - stopped_at > size(0, 25), "it has been stopped for long enough")
+                wait_until(lambda: node not in group.nodes(), "the relay's node is gone")
+                wait_until(
+                    lambda: time.monotonic() - stopped_at > size(0, 25), "the relay has been stopped for long enough")
                 before, others = len(ses.taken), group.nodes()
             finally:
                 stopped.process.send_signal(signal.SIGCONT)
             # It goes on as a new node. The deliveries that it had claimed are still in its memory.
-            wait_until(lambda: set(group.nodes()) - set(others), "it has a new place")
+            wait_until(lambda: set(group.nodes()) - set(others), "the relay has a new node")
             # SES answers the old calls only now. Then the relay could send the deliveries that it had claimed.
             held.set()
             # A transaction that had begun is completed or refused in order, and the connections stay open.

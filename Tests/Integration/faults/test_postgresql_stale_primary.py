@@ -147,7 +147,7 @@ def test_doctor_says_what_each_server_is_and_that_commits_wait(relays, tmp_path)
         wait_until(
             lambda: pair.primary.psql(
                 "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query_start < now() - interval '4 seconds'") == "t",
-            "a renewal waits")
+            "a renewal waits for the standby")
         silent = doctor(relay)
         assert one_mentions(silent, "problem: ", "commit", names[0], STANDBY), silent
         assert "pg_terminate_backend" not in "\n".join(silent)

@@ -102,12 +102,12 @@ def test_an_answer_that_never_comes(own_relay):
         relay = own_relay(settings(ses.url), CREDENTIALS)
         key = relay.create_key("live")
         message_id = submit(relay, key, MESSAGE)
-        relay.wait_until(lambda: ses.count("weather"), "the call")
+        relay.wait_until(lambda: ses.count("weather"), "SES is called")
         # Other messages are sent meanwhile.
         other = submit(relay, key, MESSAGE.replace(b"weather", b"other"))
         relay.wait_for_state(other, "sent")
         # The relay waits for an answer for a minute.
-        relay.wait_until(lambda: delivery(relay, message_id)["history"], "an end of the wait", 2 * DEADLINE)
+        relay.wait_until(lambda: delivery(relay, message_id)["history"], "the wait for an answer ends", 2 * DEADLINE)
         relay.wait_for_state(message_id, "sent")
         assert ses.count("weather") == 2
         assert delivery(relay, message_id)["maybe_duplicate"]

@@ -51,15 +51,16 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
         assert verdict(send(smtp, content)) == REFUSED
         # A body that could not be written takes no space.
         spool = small_disk / "relay.db.spool"
-        relay.wait_until(lambda: {file.name for file in spool.iterdir()} <= set(accepted), "only whole messages spooled")
+        relay.wait_until(
+            lambda: {file.name for file in spool.iterdir()} <= set(accepted), "the spool holds only accepted messages")
         filler.unlink()
         accepted.append(message_id(relay.wait_until(
-            lambda: (reply := send(smtp, content))[0] == 250 and reply, "service again")))
+            lambda: (reply := send(smtp, content))[0] == 250 and reply, "the relay accepts messages again")))
     for accepted_id in accepted:
         relay.wait_for_state(accepted_id, "simulated")
         assert relay.raw(accepted_id).endswith(content[content.index(b"\r\n\r\n"):])
     assert relay.json("keys", "show", key_id(key))[0]["emails_total"] == len(accepted)
-    relay.wait_until(lambda: one_mentions(relay.log, "storage failed", "disk", "full"), "a full disk in the log")
+    relay.wait_until(lambda: one_mentions(relay.log, "storage failed", "disk", "full"), "the log reports a full disk")
 
 
 def test_a_full_disk_is_told_over_http(own_relay, small_disk):  # noqa: F811
@@ -75,7 +76,7 @@ def test_a_full_disk_is_told_over_http(own_relay, small_disk):  # noqa: F811
         assert (answer.status, answer.code) == (503, "storage"), answer
         assert int(answer.fields["Retry-After"]) >= 1
         filler.unlink()
-        relay.wait_until(lambda: api.send().status == 200, "service again")
+        relay.wait_until(lambda: api.send().status == 200, "the relay accepts messages again")
 
 
 def test_a_test_key_can_not_take_the_disk_of_live_mail(own_relay, roomy_disk):  # noqa: F811
@@ -95,19 +96,20 @@ def test_a_test_key_can_not_take_the_disk_of_live_mail(own_relay, roomy_disk):  
         assert not refused(tester, MESSAGE)
         filler = fill(roomy_disk, leaving=48 << 20)
         # The relay checks the space once a second.
-        text = relay.wait_until(lambda: refused(tester, MESSAGE), "test keys refused")
+        text = relay.wait_until(lambda: refused(tester, MESSAGE), "messages of test keys are refused")
         assert mentions(text, "disk space", "test keys")
         assert not refused(sender, MESSAGE)
         filler.unlink()
         filler = fill(roomy_disk, leaving=24 << 20)
-        text = relay.wait_until(lambda: refused(sender, LARGE), "large messages refused")
+        text = relay.wait_until(lambda: refused(sender, LARGE), "large messages are refused")
         assert mentions(text, "disk space", "128 KiB")
         assert not refused(sender, MESSAGE)
         spool = roomy_disk / "relay.db.spool"
         taken = {m["id"] for m in relay.json("messages", "list")}
-        relay.wait_until(lambda: {file.name for file in spool.iterdir()} <= taken, "no body of what was refused")
+        relay.wait_until(
+            lambda: {file.name for file in spool.iterdir()} <= taken, "the spool has no body of a refused message")
         filler.unlink()
-        relay.wait_until(lambda: not refused(tester, MESSAGE), "test keys again")
+        relay.wait_until(lambda: not refused(tester, MESSAGE), "messages of test keys are accepted again")
         assert not refused(sender, LARGE)
 
 
@@ -159,7 +161,7 @@ def test_a_locked_database_refuses_and_recovers(own_relay, seconds):
         while time.monotonic() < until:
             # The relay waits some seconds for the lock before it replies.
             assert verdict(send(smtp, MESSAGE)) == REFUSED
-        relay.wait_until(lambda: one_mentions(relay.log, "storage failed", "locked"), "the lock in the log")
+        relay.wait_until(lambda: one_mentions(relay.log, "storage failed", "locked"), "the log reports the lock")
         # A client that connects meanwhile can authenticate, and gets the same reply.
         with session(relay, key) as another:
             assert verdict(send(another, MESSAGE)) == REFUSED

@@ -37,7 +37,7 @@ def test_kill_at_any_moment_loses_no_event(own_relay):
             return set(messages) - {request.json["data"]["email_id"] for request in list(receiver.requests)}
 
         # A claimed call is due again after 30 s. A refused call is due after the same time.
-        relay.wait_until(lambda: not missing(), "all events", deadline=3 * DEADLINE)
+        relay.wait_until(lambda: not missing(), "the webhook gets all events", deadline=3 * DEADLINE)
         ids = {}
         for request in list(receiver.requests):
             message = request.json["data"]["email_id"]

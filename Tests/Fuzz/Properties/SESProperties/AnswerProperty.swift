@@ -33,7 +33,7 @@ extension Property {
             try require(isSuccess, "sent with status \(answer.status): \(shown(input))")
             try require(1...256 ~= id.utf8.count, "an id of \(id.utf8.count) octets: \(shown(input))")
             try require(id.utf8.allSatisfy { 0x21...0x7E ~= $0 }, "an invalid id: \(shown(input))")
-        case .simulated: throw Violation("simulated by SES: \(shown(input))")
+        case .simulated: throw Violation("an answer of SES counts as simulated: \(shown(input))")
         case .retry(let cause, _), .failed(let cause), .laneHeld(let cause, _):
             try checkWords(cause.word, "the word", input)
             try checkWords(cause.explanation, "the explanation", input)

@@ -21,7 +21,7 @@ extension Property {
                 "\(shown(input)): a mistake with control characters: \(words.debugDescription)")
             try require(words.utf8.count <= 2000, "\(shown(input)): a mistake of \(words.utf8.count) octets")
             guard case .file(_, let line, let column) = mistake.place else {
-                throw Violation("\(shown(input)): a mistake outside the file: \(words)")
+                throw Violation("\(shown(input)): a mistake without a place in the file: \(words)")
             }
             try require(
                 (1...(breaks + 2)).contains(line ?? 1) && column ?? 1 >= 1, "\(shown(input)): no such place: \(words)")
