@@ -9,7 +9,7 @@ import Testing
 @testable import AWSClient
 
 @Suite struct AWSCredentialsTests {
-    @Test func tellNoSecret() throws {
+    @Test func descriptionsRevealNoSecret() throws {
         let credentials = try AWSCredentials.example(token: "tokentokentoken")
         var dumped = ""
         dump(credentials, to: &dumped)
@@ -29,7 +29,7 @@ import Testing
         #expect(AWSCredentials(accessKeyID: id, secretAccessKey: secret, sessionToken: token) == nil)
     }
 
-    @Test func anEmptyTokenIsNone() throws {
+    @Test func emptySessionTokenCountsAsNoToken() throws {
         let credentials = try AWSCredentials.example(token: "")
         #expect(credentials == (try .example()))
     }
@@ -101,7 +101,7 @@ import Testing
         }
     }
 
-    @Test func refusesWhatIsNoFileOfTheKind() throws {
+    @Test func rejectsMissingIrregularAndOversizedFiles() throws {
         let directory = try TemporaryDirectory()
         let long = try directory.write(String(repeating: "#", count: FileCredentials.sizeLimit + 1), to: "long")
         for (path, word) in [(directory.path, "regular"), (long, "longer"), (directory.path + "/none", "No such file")]
@@ -139,7 +139,7 @@ import Testing
         #expect(!why.contains("topsecret"))
     }
 
-    @Test func isAbsentWithoutThem() {
+    @Test func isAbsentWithoutTheEnvironmentVariables() {
         for environment in [[:], ["AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""]] {
             guard case .absent = EnvironmentCredentials(environment: environment).load() else {
                 Issue.record("the credentials are not absent")
@@ -202,7 +202,7 @@ private final class Script: CredentialsSource {
         }
     }
 
-    @Test func namesAllPlacesWhereThereAreNone() async throws {
+    @Test func errorNamesEverySourceWithoutCredentials() async throws {
         let chain = chain(Script([.absent("not here")]), Script([.absent("nor here")]))
         await #expect {
             try await chain.credentials()
@@ -211,7 +211,7 @@ private final class Script: CredentialsSource {
         }
     }
 
-    @Test func keepsWhatLasts() async throws {
+    @Test func permanentCredentialsAreLoadedOnce() async throws {
         let source = Script([.found(try .example())])
         let chain = chain(source)
         for _ in 0..<3 {
@@ -235,7 +235,7 @@ private final class Script: CredentialsSource {
         #expect(source.loads == 2)
     }
 
-    @Test func keepsTheOldOnesWhenARefreshFailsUntilTheyExpire() async throws {
+    @Test func keepsOldCredentialsUntilExpiryWhenARefreshFails() async throws {
         let source = Script([.found(try temporary("AKIAOLD", for: .seconds(3600))), .failed("down")])
         let chain = chain(source)
         _ = try await chain.credentials()
@@ -256,12 +256,12 @@ private final class Script: CredentialsSource {
         }
     }
 
-    @Test func takesNoneThatHaveExpired() async throws {
+    @Test func rejectsExpiredCredentials() async throws {
         let chain = chain(Script([.found(try temporary("AKIAOLD", for: .seconds(-1)))]))
         await #expect(throws: CredentialsError.self) { try await chain.credentials() }
     }
 
-    @Test func looksAnewAfterARefusal() async throws {
+    @Test func reloadsCredentialsAfterTheyWereRefused() async throws {
         let source = Script([.found(try .example("AKIAOLD")), .found(try .example("AKIANEW"))])
         let chain = chain(source)
         let old = try await chain.credentials()
@@ -273,7 +273,7 @@ private final class Script: CredentialsSource {
         #expect(source.loads == 2)
     }
 
-    @Test func fetchesOnceForAllWhoWait() async throws {
+    @Test func concurrentCallersShareOneFetch() async throws {
         let gate = Gate()
         let source = Script([.found(try .example())], gate: gate)
         let chain = chain(source)
@@ -287,7 +287,7 @@ private final class Script: CredentialsSource {
         #expect(source.loads == 1)
     }
 
-    @Test func lettingGoOfAWaiterDoesNotEndTheFetch() async throws {
+    @Test func cancellingAWaiterDoesNotCancelTheFetch() async throws {
         let gate = Gate()
         let source = Script([.found(try .example())], gate: gate)
         let chain = chain(source)
@@ -324,7 +324,7 @@ private final class Script: CredentialsSource {
         CredentialsChain.fileSources(environment, credentialsFile: file, profile: profile).map(\.name)
     }
 
-    @Test func areInAWSsOrder() {
+    @Test func standardSourcesFollowTheOrderOfAWS() {
         #expect(names([:]) == ["environment"])
         #expect(names(["HOME": "/h"]) == ["environment", "file /h/.aws/credentials (profile default)"])
         let environment = [
@@ -349,7 +349,7 @@ private final class Script: CredentialsSource {
         #expect(try await chain.credentials().accessKeyID == "AKIASYSTEMD")
     }
 
-    @Test func aFileNamedByTheSettingMustBeThere() async throws {
+    @Test func missingConfiguredCredentialsFileIsAnError() async throws {
         let directory = try TemporaryDirectory()
         let chain = CredentialsChain(
             environment: [:], credentialsFile: directory.path + "/none",

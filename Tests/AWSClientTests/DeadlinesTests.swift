@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test(arguments: [3600, -3600])
-    func aClockThatIsPutForwardOrBackChangesNothing(step: Int) async {
+    func wallClockStepsDoNotAffectDeadlines(step: Int) async {
         let (deadlines, ends) = (Deadlines(clock: clock), Ends())
         let began = clock.monotonicNow()
         _ = deadlines.begin(within: .seconds(60)) { ends.add(1) }

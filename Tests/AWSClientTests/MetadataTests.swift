@@ -58,7 +58,7 @@ private let documented = AWSCredentials(
         }
     }
 
-    @Test func sendTheTokenOfTheFileBeforeThatOfTheEnvironment() async throws {
+    @Test func tokenFileTakesPrecedenceOverTheTokenVariable() async throws {
         let directory = try TemporaryDirectory()
         let path = try directory.write("file-token\n", to: "token")
         try await StandIn.with(whole: { _, _ in .answer(200, [:], document) }) { server in
@@ -75,7 +75,7 @@ private let documented = AWSCredentials(
         }
     }
 
-    @Test func areAskedForAgainAfterAServerError() async throws {
+    @Test func containerCredentialsAreRetriedAfterAServerError() async throws {
         try await StandIn.with(whole: { _, n in n < 3 ? .answer(500) : .answer(200, [:], document) }) { server in
             let environment = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url]
             let source = ContainerCredentials(environment: environment, service: service())
@@ -84,7 +84,7 @@ private let documented = AWSCredentials(
         }
     }
 
-    @Test func failWhereTheEndpointDoes() async throws {
+    @Test func failWhenTheContainerEndpointFails() async throws {
         for reaction in [Reaction.answer(403), .answer(302, ["Location": "http://127.0.0.1:1/"]), .answer(500), .cut] {
             try await StandIn.with(whole: { _, _ in reaction }) { server in
                 let environment = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": server.url]
@@ -121,14 +121,14 @@ private let documented = AWSCredentials(
         #expect(throws: CredentialsError.self) { try source.endpoint().get() }
     }
 
-    @Test func areAbsentElsewhere() async {
+    @Test func containerCredentialsAreAbsentOutsideContainers() async {
         guard case .absent = await ContainerCredentials(environment: [:], service: service()).load() else {
             Issue.record("the credentials are not absent")
             return
         }
     }
 
-    @Test func refuseATokenThatWouldEndItsField() async throws {
+    @Test func rejectAuthorizationTokenWithALineBreak() async throws {
         let environment = [
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hush\r\nX: y",
@@ -172,7 +172,7 @@ private let documented = AWSCredentials(
         }
     }
 
-    @Test func areAskedForAgain() async throws {
+    @Test func failedMetadataRequestsAreRetried() async throws {
         try await StandIn.with(whole: { request, n in
             n % 2 == 1 ? .cut : InstanceCredentialsTests.metadata(request, n)
         }) { server in
@@ -206,7 +206,7 @@ private let documented = AWSCredentials(
         }
     }
 
-    @Test func failWhenTheRoleHasNone() async throws {
+    @Test func failWhenTheRoleHasNoCredentials() async throws {
         try await StandIn.with(whole: { request, n in
             request.path.hasSuffix("relay-role") ? .answer(404) : InstanceCredentialsTests.metadata(request, n)
         }) { server in

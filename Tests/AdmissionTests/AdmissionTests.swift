@@ -117,7 +117,7 @@ extension Result where Failure == Refusal {
         }
     }
 
-    @Test func eachRuleHasItsReason() async throws {
+    @Test func eachAuthenticationRuleHasItsRefusalReason() async throws {
         let fixture = try AdmissionFixture()
         let clock = fixture.clock
         let revoked = try await fixture.key()
@@ -138,7 +138,7 @@ extension Result where Failure == Refusal {
         }
     }
 
-    @Test func aWrongSecretForAKnownIdIsUnknownAndCounted() async throws {
+    @Test func wrongSecretForAKnownIDIsKeyUnknownAndCounted() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
         var generator = SeededGenerator.next()
@@ -151,7 +151,7 @@ extension Result where Failure == Refusal {
         #expect(try await fixture.store.keyRecord(key.id, now: fixture.clock.now())?.usage.authFailures == 2)
     }
 
-    @Test func guessingShutsTheDoorOfThatNetworkForAWhile() async throws {
+    @Test func guessingKeysBlocksThatNetworkForTenMinutes() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
         let guesser = IPAddress(ipv4: 0xC633_6401)
@@ -170,7 +170,7 @@ extension Result where Failure == Refusal {
         #expect(await fixture.authenticate(key, from: guesser).reason == nil)
     }
 
-    @Test func aNetworkWhoseLastAuthenticationSucceededIsNotHindered() async throws {
+    @Test func networkThatAuthenticatesBetweenFailuresIsNotThrottled() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
         for _ in 0..<100 {
@@ -181,7 +181,7 @@ extension Result where Failure == Refusal {
 
     /// In these cases the secret is right or was right, or the text can't be a key at all. They must not block other
     /// applications at the same address.
-    @Test func whatIsNoGuessShutsNobodyOut() async throws {
+    @Test func failuresThatAreNotGuessesBlockNobody() async throws {
         let fixture = try AdmissionFixture()
         let clock = fixture.clock
         let good = try await fixture.key()
@@ -253,7 +253,7 @@ extension Result where Failure == Refusal {
         #expect(waits == [0, 0, 0, 0.5, 1, 1.5])
     }
 
-    @Test func beyondTheDelayThereIsARefusalThatSaysHowLong() async throws {
+    @Test func refusalBeyondTheMaximumDelayNamesTheRetryTime() async throws {
         let fixture = try AdmissionFixture(maximumRateDelay: .seconds(1))
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         let grant = try await fixture.authenticate(key).get()
@@ -272,7 +272,7 @@ extension Result where Failure == Refusal {
         }
     }
 
-    @Test func otherSettingsCountForTheNextMessage() async throws {
+    @Test func reconfiguredLimitsApplyFromTheNextMessage() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         let grant = try await fixture.authenticate(key).get()
@@ -321,7 +321,7 @@ extension Result where Failure == Refusal {
         #expect(delay == .seconds(4.1))
     }
 
-    @Test func aClientThatLeavesGivesItsPlaceBack() async throws {
+    @Test func disconnectedClientReturnsItsRateReservation() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         let grant = try await fixture.authenticate(key).get()
@@ -363,7 +363,7 @@ extension Result where Failure == Refusal {
 }
 
 @Suite struct RevocationTests {
-    @Test func aRevocationFromAnotherProcessStopsWhatHasNotBeenAnswered() async throws {
+    @Test func revocationByAnotherProcessStopsUnacknowledgedMessages() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
         let grant = try await fixture.authenticate(key).get()
@@ -377,7 +377,7 @@ extension Result where Failure == Refusal {
         #expect(grant.refusal(at: fixture.clock.now())?.reason == .keyRevoked)
     }
 
-    @Test func changesOfTheRulesReachSessionsThatAreOpen() async throws {
+    @Test func ruleChangesApplyToOpenSessions() async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
         let grant = try await fixture.authenticate(key).get()
@@ -395,7 +395,7 @@ extension Result where Failure == Refusal {
     }
 
     /// Everything that authentication requires must hold as long as the session is used.
-    @Test(arguments: Change.allCases) func whatIsTakenFromTheKeyIsTakenFromOpenSessions(_ change: Change) async throws {
+    @Test(arguments: Change.allCases) func keyRestrictionsApplyToOpenSessions(_ change: Change) async throws {
         let fixture = try AdmissionFixture()
         let key = try await fixture.key()
         let grant = try await fixture.authenticate(key).get()
@@ -427,7 +427,7 @@ extension Result where Failure == Refusal {
 
     /// While 50 senders submit messages, the key is revoked. No message is accepted whose submission began after the
     /// revocation had returned.
-    @Test func afterRevocationReturnsNothingIsAccepted() async throws {
+    @Test func nothingIsAcceptedOnceRevocationHasReturned() async throws {
         for _ in 0..<20 {
             let fixture = try AdmissionFixture()
             let key = try await fixture.key { $0.limits = SendingLimits(perSecond: 1_000_000) }

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ClientLogTests {
     private static let client = IPAddress(ipv4: 0xC000_0207)
 
-    @Test func aClientGetsSoManyLinesASecondAndTheRestIsCounted() {
+    @Test func linesPerClientAreLimitedAndTheRestIsCounted() {
         var limiter = ClientLogLimiter()
         let written = (0..<100).count { i in
             limiter.add("refused", i.isMultiple(of: 2) ? "address" : "sender-domain", Self.client, at: 5).goesOut
@@ -29,7 +29,7 @@ import Testing
         #expect(due == [.init(client: Self.client, count: 1, about: ["timed out (1)"])])
     }
 
-    @Test func clientsDoNotCountForEachOtherButAnIPv6NetworkIsOne() throws {
+    @Test func lineLimitIsPerClientAndAnIPv6NetworkIsOneClient() throws {
         var limiter = ClientLogLimiter()
         for i in 0..<UInt32(50) { #expect(limiter.add("x", "", IPAddress(ipv4: i), at: 0).goesOut) }
         let written = try (0..<50).count { i in

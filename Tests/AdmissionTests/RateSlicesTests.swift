@@ -65,7 +65,7 @@ import Testing
         #expect(bench.questions.map(\.emails) == [emails])
     }
 
-    @Test func whatIsOverServesLaterMessages() {
+    @Test func leftoverOfASliceServesLaterMessages() {
         var bench = Bench()
         let isEmpty = bench.slices.take(1, key: Self.key, limits: Self.limits, at: bench.now)
         #expect(!isEmpty)
@@ -78,7 +78,7 @@ import Testing
         #expect(!isUsedUp)
     }
 
-    @Test func oneQuestionAtATimeAndAllInTheirOrder() {
+    @Test func oneStoreQueryAtATimeServesWaitersInOrder() {
         var bench = Bench()
         for waiter in 1...4 { bench.ask(waiter, waiter == 3 ? 20 : 2) }
         #expect(bench.questions.count == 1)
@@ -95,7 +95,7 @@ import Testing
         #expect(bench.served.last == "4 go" && bench.questions.count == 3)
     }
 
-    @Test func aRefusalHoldsForAllWhoWouldWaitNoLonger() {
+    @Test func refusalCoversWaitersWithNoLongerMaximumWait() {
         var bench = Bench()
         for (waiter, wait) in [(1, 0), (2, 5), (3, 0), (4, 1)] { bench.ask(waiter, wait: Double(wait)) }
         bench.answer(.refuse(seconds: 2), taken: 0)
@@ -103,7 +103,7 @@ import Testing
         #expect(bench.questions.map(\.maximumWait) == [0, 5])
     }
 
-    @Test func aStoreThatFailsFailsAllWhoWait() {
+    @Test func storeFailureFailsAllWaiters() {
         var bench = Bench()
         for waiter in 1...3 { bench.ask(waiter) }
         bench.answered(.failure(StoreError.unavailable("down")))
@@ -113,13 +113,13 @@ import Testing
         #expect(bench.questions.count == 2)
     }
 
-    @Test func aThousandMayWait() {
+    @Test func atMostAThousandCallersMayWait() {
         var bench = Bench()
         for waiter in 0..<1001 { bench.ask(waiter) }
         #expect(bench.served == ["1000 full"])
     }
 
-    @Test func anotherLimitDropsTheSlice() {
+    @Test func changedLimitsDropTheSlice() {
         let other = SendingLimits(perSecond: 20)
         var bench = Bench()
         bench.ask(1)
@@ -131,7 +131,7 @@ import Testing
         #expect(bench.left(other) == 1)
     }
 
-    @Test func whatIsNotUsedGoesBackInTime() {
+    @Test func unusedEmailsAreReturnedOnceTheSliceExpires() {
         var bench = Bench()
         bench.ask(1)
         bench.answer(.go, taken: 10)
@@ -147,7 +147,7 @@ import Testing
         #expect(bench.slices.count == 0)
     }
 
-    @Test func anAnswerThatComesAfterItsSliceHasExpiredServesTheFirstAlone() {
+    @Test func answerAfterSliceExpiryServesOnlyTheFirstWaiter() {
         var bench = Bench()
         for waiter in 1...3 { bench.ask(waiter) }
         bench.now = bench.now + .milliseconds(250)
@@ -157,7 +157,7 @@ import Testing
         #expect(bench.served == ["1 go", "2 go", "3 go"] && bench.left() == 8)
     }
 
-    @Test func oneKeyCanBeLookedAtAlone() {
+    @Test func expiredSliceOfASingleKeyCanBeRemoved() {
         var bench = Bench()
         bench.ask(1)
         bench.answer(.go, taken: 10)
@@ -167,7 +167,7 @@ import Testing
         #expect(bench.slices.removeUnused(of: Self.key, at: bench.now) == nil)
     }
 
-    @Test func atTheEndAllOfItGoesBack() {
+    @Test func unexpiredSlicesCanAllBeReturnedAtTheEnd() {
         var bench = Bench()
         bench.ask(1)
         bench.answer(.go, taken: 10)
@@ -178,7 +178,7 @@ import Testing
         #expect(bench.served == ["1 go", "2 go"])
     }
 
-    @Test func anAnswerThatNobodyAskedForChangesNothing() {
+    @Test func unrequestedStoreAnswerIsIgnored() {
         var bench = Bench()
         bench.ask(1)
         bench.answered(.failure(StoreError.unavailable("down")))

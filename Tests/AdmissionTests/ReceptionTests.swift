@@ -18,7 +18,7 @@ import Testing
         return (fixture, grant)
     }
 
-    @Test func aRecipientGivenAgainCountsOnceAndTheOrderStays() async throws {
+    @Test func duplicateRecipientsAreMergedInOriginalOrder() async throws {
         let (fixture, grant) = try await fixture()
         var reception = try fixture.begin(grant, recipients: 0)
         // Only the recipient's own host may ignore the case of a local part.
@@ -49,7 +49,7 @@ import Testing
         #expect(message.submission.envelope.recipients == (0..<60).map { "to\($0)@example.net" })
     }
 
-    @Test func recipientsOverTheLimitAreRefusedAndThoseBeforeStand() async throws {
+    @Test func excessRecipientsAreRefusedAndEarlierOnesKept() async throws {
         let (fixture, grant) = try await fixture()
         fixture.admission.reconfigure(
             .init(
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    @Test func theSubmissionCarriesWhatTheStoreDecidesAgain() async throws {
+    @Test func submissionCarriesTheFactsThatTheStoreRechecks() async throws {
         let (fixture, grant) = try await fixture { $0.domains = [DomainPattern(normalised: "example.com")] }
         var reception = try fixture.begin(grant)
         guard case .now = reception.open() else { return }
@@ -90,7 +90,7 @@ import Testing
     }
 
     /// If a message is not accepted, its emails go back to the key's rate, however the message ends.
-    @Test(arguments: WayOut.allCases) func noWayOutForgetsTheReservation(_ wayOut: WayOut) async throws {
+    @Test(arguments: WayOut.allCases) func everyUnsentMessageReturnsItsRateReservation(_ wayOut: WayOut) async throws {
         let (fixture, grant) = try await fixture { $0.limits = SendingLimits(perSecond: 1, burst: 1) }
         for _ in 0..<3 {
             var reception = try fixture.begin(grant)
@@ -165,7 +165,7 @@ import Testing
         #expect(message.submission.body.size == first.count + last.count)
     }
 
-    @Test func aSpoolThatFailsRefusesTheMessageForNow() async throws {
+    @Test func spoolFailureIsATemporaryRefusal() async throws {
         let (fixture, grant) = try await fixture()
         var reception = try fixture.begin(grant)
         guard case .now = reception.open() else { return }
@@ -218,7 +218,7 @@ import Testing
 
     /// The message gets the tags of the face and those of the header. A time that the face was given takes precedence
     /// over the header's time.
-    @Test func whatTheFaceAndTheHeaderAskForIsMerged() async throws {
+    @Test func protocolAndHeaderOptionsAreMerged() async throws {
         let (fixture, grant) = try await fixture()
         let time = Sample.now + .seconds(60)
         var options = SubmissionOptions(tags: ["a", "b"])

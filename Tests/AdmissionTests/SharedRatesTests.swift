@@ -99,7 +99,7 @@ import Testing
         #expect(site.rates.givenBack == (told == "now" ? [3] : givenBack))
     }
 
-    @Test func aSliceServesWithoutAQuestion() async throws {
+    @Test func sliceServesMessagesWithoutAStoreQuery() async throws {
         let site = try await Site(
             StubRates { .success(SharedRateAnswer(answer: .go, taken: $0.most, aheadLasts: 0.2)) })
         for _ in 0..<10 { _ = try await site.send().get() }
@@ -109,7 +109,7 @@ import Testing
         #expect(site.rates.questions.count == 2)
     }
 
-    @Test func aSliceWhoseTimeIsOverGoesBackBeforeTheNextComes() async throws {
+    @Test func expiredSliceIsReturnedBeforeTheNextIsTaken() async throws {
         let site = try await Site(
             StubRates { .success(SharedRateAnswer(answer: .go, taken: $0.most, aheadLasts: 0.2)) })
         _ = try await site.send().get()
@@ -118,7 +118,7 @@ import Testing
         #expect(site.rates.questions.count == 2 && site.rates.givenBack == [9])
     }
 
-    @Test(arguments: [true, false]) func whoGivesUpWhileTheStoreIsAskedGivesBackWhatComes(isTold: Bool) async throws {
+    @Test(arguments: [true, false]) func receptionAbandonedDuringARateQueryReturnsItsEmails(isTold: Bool) async throws {
         let site = try await Site()
         var reception = try site.begin(recipients: 2)
         let question = try question(&reception)
@@ -138,7 +138,7 @@ import Testing
         #expect(site.rates.givenBack == [2, 8])
     }
 
-    @Test func emailsWhosePlaceTheRateHasFilledDoNotGoBack() async throws {
+    @Test func unusedEmailsAlreadyRefilledAreNotReturned() async throws {
         let site = try await Site(
             StubRates { .success(SharedRateAnswer(answer: .go, taken: $0.most, aheadLasts: 0.2)) })
         _ = try await site.send().get()
@@ -147,7 +147,7 @@ import Testing
         #expect(site.rates.givenBack == [])
     }
 
-    @Test func emailsAreTakenFromWhenTheStoreWasAsked() async throws {
+    @Test func emailsCountFromTheTimeOfTheStoreQuery() async throws {
         let site = try await Site()
         var reception = try site.begin(recipients: 5)
         let question = try question(&reception)
@@ -180,7 +180,7 @@ import Testing
         #expect(site.rates.open == 0)
     }
 
-    @Test func aBatchIsOneQuestionAndGoesBackInParts() async throws {
+    @Test func batchIsOneRateQueryWithSharesReturnedSeparately() async throws {
         let site = try await Site(
             StubRates { .success(SharedRateAnswer(answer: .go, taken: $0.emails, aheadLasts: 0.2)) })
         let shares = try await site.admission.takeRate(forBatch: [30, 20], site.grant).get()
@@ -202,7 +202,7 @@ import Testing
         #expect(try await site.send().reason == reason)
     }
 
-    @Test func theStandingFollowsTheAnswers() async throws {
+    @Test func rateStandingReflectsStoreAnswers() async throws {
         let site = try await Site(limits: SendingLimits(perSecond: 10, burst: 50))
         func available() -> Double { site.admission.rateStanding(of: site.grant).available }
         func ask(_ emails: Int, _ answer: StubRates.Answer) throws -> Admission.Reception {
@@ -225,7 +225,7 @@ import Testing
         #expect(available() == 10)
     }
 
-    @Test func limitsThatWereReachedAreCounted() async throws {
+    @Test func rateLimitRefusalsAreCounted() async throws {
         let site = try await Site(
             StubRates { _ in .success(SharedRateAnswer(answer: .refuse(seconds: 9), taken: 0, aheadLasts: 0.2)) })
         for _ in 0..<3 { #expect(try await site.send().reason == .rateSecond) }
@@ -233,14 +233,14 @@ import Testing
         #expect(try await site.store.keyRecord(site.grant.id, now: site.clock.now())?.usage.rateLimitHits == 3)
     }
 
-    @Test func whatTheKeyMayNotSendIsNotAskedFor() async throws {
+    @Test func dailyCapIsCheckedBeforeTheStoreIsAsked() async throws {
         let site = try await Site(perDay: 5)
         var reception = try site.begin(recipients: 6)
         #expect(word(reception.open()) == "rate-day")
         #expect(site.rates.questions.isEmpty)
     }
 
-    @Test func theRelaysEndGivesBackItsSlices() async throws {
+    @Test func shutdownReturnsUnusedSlices() async throws {
         let site = try await Site(
             StubRates { .success(SharedRateAnswer(answer: .go, taken: $0.most, aheadLasts: 0.2)) })
         _ = try await site.send().get()
@@ -253,7 +253,7 @@ import Testing
 
 /// Errors of a store that several relays share. They concern the whole batch.
 @Suite struct DoubtTests {
-    @Test(arguments: [StoreError.inDoubt, .instanceLost]) func aBatchInDoubtIsNotTriedOneByOne(
+    @Test(arguments: [StoreError.inDoubt, .instanceLost]) func inDoubtBatchIsNotRetriedOneByOne(
         error: StoreError
     ) async throws {
         let store = DoubtfulStore(error)
@@ -274,7 +274,7 @@ import Testing
         #expect(store.batches == [1, 3])
     }
 
-    @Test func idsFollowTheNumberThatTheStoreHasNow() {
+    @Test func messageIDsUseTheStoresCurrentInstanceNumber() {
         let store = DoubtfulStore(.inDoubt)
         let clock = ManualClock()
         let admission = Admission(

@@ -16,13 +16,13 @@ import Testing
     // MARK: Delays
 
     @Test(arguments: zip(0...12, [0, 0, 0, 0.125, 0.25, 0.5, 1, 1, 1, 1, 1, 1, 1]))
-    func answersGetSlower(failures: Int, delay: Double) {
+    func delayGrowsWithFailures(failures: Int, delay: Double) {
         let throttle = throttle(failures: failures)
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 0) == delay)
         #expect(throttle.delay(for: ThrottleTests.other, at: 0) == 0)
     }
 
-    @Test func theCurveIsThatOfTheConfiguration() {
+    @Test func delaysFollowTheThrottleConfiguration() {
         var configuration = AuthenticationThrottle.Configuration()
         configuration.freeFailures = 0
         configuration.firstDelay = 0.5
@@ -37,12 +37,12 @@ import Testing
     }
 
     /// A person at the keyboard, or a test with a dialogue, can wait until these delays have passed.
-    @Test func untilTheDoorIsShutTheDelaysAddUpToSeconds() {
+    @Test func delaysBeforeTheBlockTotalUnderSixSeconds() {
         let sum = (1...10).map { throttle(failures: $0).delay(for: ThrottleTests.guesser, at: 0) }.reduce(0, +)
         #expect(sum < 6)
     }
 
-    @Test func theDelayIsForgottenWithTheWindow() {
+    @Test func delayEndsWithTheWindow() {
         let throttle = throttle(failures: 5, at: 100)
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 699.9) == 0.5)
         #expect(throttle.delay(for: ThrottleTests.guesser, at: 700) == 0)
@@ -50,7 +50,7 @@ import Testing
 
     // MARK: Blocking
 
-    @Test func theTenthFailureShutsTheDoor() {
+    @Test func tenthFailureBlocksTheClient() {
         #expect(throttle(failures: 9).wait(for: ThrottleTests.guesser, at: 0) == nil)
         let throttle = throttle(failures: 10)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == 600)
@@ -59,7 +59,7 @@ import Testing
         #expect(throttle.wait(for: ThrottleTests.other, at: 0) == nil)
     }
 
-    @Test func itStaysShutForAllOfTheWindowHoweverSlowlyItCameAbout() {
+    @Test func blockLastsTheFullWindowHoweverSlowTheFailures() {
         var throttle = AuthenticationThrottle()
         for number in 0..<10 {
             throttle.failed(ThrottleTests.guesser, isGuess: true, at: MonotonicTime(seconds: Double(number) * 60))
@@ -67,7 +67,7 @@ import Testing
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 540) == 600)
     }
 
-    @Test func failuresFarApartNeverShutIt() {
+    @Test func spacedOutFailuresNeverBlock() {
         var throttle = AuthenticationThrottle()
         for number in 0..<100 {
             throttle.failed(ThrottleTests.guesser, isGuess: true, at: MonotonicTime(seconds: Double(number) * 67))
@@ -75,7 +75,7 @@ import Testing
         }
     }
 
-    @Test func afterwardsItBeginsAnew() {
+    @Test func failureCountRestartsAfterTheBlock() {
         var throttle = throttle(failures: 12)
         throttle.failed(ThrottleTests.guesser, isGuess: true, at: 600)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 600) == nil)
@@ -85,7 +85,7 @@ import Testing
     // MARK: Clients
 
     @Test(arguments: [1, 5, 10, 30])
-    func aSuccessTakesAllBack(failures: Int) {
+    func successClearsAllFailures(failures: Int) {
         var throttle = throttle(failures: failures)
         throttle.succeeded(ThrottleTests.guesser)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == nil)
@@ -130,7 +130,7 @@ import Testing
         #expect(throttle.wait(for: address(999_999), at: 1) != nil)
     }
 
-    @Test func whoFailedTheLongestTimeAgoIsForgottenFirst() {
+    @Test func leastRecentFailuresAreEvictedFirst() {
         var configuration = AuthenticationThrottle.Configuration()
         configuration.maximumEntries = 8
         configuration.freeFailures = 0
@@ -148,7 +148,7 @@ import Testing
         #expect(throttle.count == 4)
     }
 
-    @Test func aFailureInTheOlderHalfGoesOnCounting() {
+    @Test func failuresInTheOlderGenerationStillCount() {
         var configuration = AuthenticationThrottle.Configuration()
         configuration.maximumEntries = 4
         var throttle = AuthenticationThrottle(configuration)
@@ -163,7 +163,7 @@ import Testing
 
     /// The throttle expects a clock that never steps back. If a clock does, the throttle must not block a client for
     /// ever, and must not trap.
-    @Test func aClockThatStandsOrStepsBackIsSurvived() {
+    @Test func stoppedOrBackwardClockDoesNotExtendTheBlock() {
         let throttle = throttle(failures: 10, at: 1000)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 1000) == 600)
         #expect(throttle.wait(for: ThrottleTests.guesser, at: 0) == 600)

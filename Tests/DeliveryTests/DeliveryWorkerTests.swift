@@ -44,7 +44,7 @@ import Testing
 
     private func deliveries(_ ids: Range<Int64>) -> [ClaimedDelivery] { ids.map { delivery($0) } }
 
-    @Test func deliversWhatWasQueuedBefore() async {
+    @Test func deliversMessagesQueuedBeforeStartup() async {
         let site = Site(ScriptedTransport(.done))
         site.queue.enqueue(deliveries(1..<101))
         await site.working { _ in
@@ -58,7 +58,7 @@ import Testing
     }
 
     /// The clock stands still, so no timer can have woken the worker.
-    @Test func wakingItDeliversWithoutPolling() async {
+    @Test func wakeDeliversWithoutPolling() async {
         let site = Site(ScriptedTransport(.done))
         await site.working { _ in
             for id in 1...20 as ClosedRange<Int64> {
@@ -72,7 +72,7 @@ import Testing
     }
 
     /// Another process that queues a delivery does not wake the worker.
-    @Test func pollingFindsWhatNobodyToldOf() async {
+    @Test func pollingFindsDeliveriesQueuedWithoutAWake() async {
         let site = Site(ScriptedTransport(.done))
         await site.working(flows: true) { _ in
             await site.clock.untilSlept()
@@ -81,7 +81,7 @@ import Testing
         }
     }
 
-    @Test func sendsAsManyAtATimeAsItMayAndHoldsNoMore() async {
+    @Test func concurrentSendsAndClaimsStayWithinLimits() async {
         let gate = Watched(0)
         let site = Site(
             ScriptedTransport { _, _ in
@@ -111,7 +111,7 @@ import Testing
         }
     }
 
-    @Test func aHeldLaneIsToldOnceAndMovesAgainByItself() async {
+    @Test func heldLaneIsLoggedOnceAndResumesByItself() async {
         let isPaused = Watched(true)
         let site = Site(ScriptedTransport { _, _ in isPaused.value ? .paused : .done }, Bench.unpaced(concurrency: 4))
         site.queue.enqueue(deliveries(1..<41))
@@ -132,14 +132,14 @@ import Testing
             site.queue.state.value.statuses.first { $0.heldBecause != nil }?.heldBecause?.contains("Paused") == true)
     }
 
-    @Test func aUsedUpQuotaIsNoAlert() async {
+    @Test func exhaustedQuotaIsAWarningNotAnAlert() async {
         let site = Site(ScriptedTransport(.usedUp))
         site.queue.enqueue(deliveries(1..<3))
         await site.working { _ in await site.queue.state.until { $0.statuses.last?.heldBecause != nil } }
         #expect(site.count(.critical) == 0 && site.count(.warning) == 1)
     }
 
-    @Test func stoppedItReleasesWhatItDidNotBeginAndRecordsTheRest() async {
+    @Test func shutdownReleasesUnstartedDeliveriesAndRecordsTheRest() async {
         let isOpen = Watched(false)
         let site = Site(
             ScriptedTransport { _, _ in
@@ -183,7 +183,7 @@ import Testing
         never.change { $0 = true }
     }
 
-    @Test func aStoreThatFailsForAWhileLosesNothingAndFillsNoLog() async {
+    @Test func storeOutageLosesNothingAndDoesNotFloodTheLog() async {
         let site = Site(ScriptedTransport(.done), Bench.unpaced(concurrency: 4))
         await site.working(flows: true) { _ in
             await site.queue.state.until { !$0.statuses.isEmpty }
@@ -289,7 +289,7 @@ import Testing
     // MARK: Place among relays
 
     /// The process loses its place between the claim and the attempt, for example because it was suspended for a while.
-    @Test func nothingIsSentOfWhatOthersMayTake() async {
+    @Test func nothingMoreIsSentOnceClaimsAreLost() async {
         let queue = MemoryQueue()
         let site = Site(
             ScriptedTransport { _, _ in
@@ -303,7 +303,7 @@ import Testing
     }
 
     /// The process is suspended after it has read the body.
-    @Test func whatWasReadIsNotSentAnyMore() async {
+    @Test func deliveryWithdrawnAfterReadingItsBodyIsNotSent() async {
         let queue = MemoryQueue()
         let site = Site(
             ScriptedTransport { _, body in
@@ -316,7 +316,7 @@ import Testing
         #expect(queue.state.value.count(.queued) == 1)
     }
 
-    @Test(arguments: [true, false]) func aRequestUnderWayBreaksOff(mayHaveBeenTaken: Bool) async {
+    @Test(arguments: [true, false]) func requestInProgressIsAbortedWhenClaimsAreLost(mayHaveBeenTaken: Bool) async {
         let queue = MemoryQueue()
         let site = Site(
             ScriptedTransport { _, body in
@@ -336,7 +336,7 @@ import Testing
         #expect(settlement?.mayHaveBeenTaken == mayHaveBeenTaken)
     }
 
-    @Test func whatWasSentAllTheSameIsOnRecordAsSent() async {
+    @Test func deliverySentAfterClaimsWereLostIsRecordedAsSent() async {
         let queue = MemoryQueue()
         let site = Site(
             ScriptedTransport { _, body in
@@ -348,7 +348,7 @@ import Testing
         await site.working { _ in await queue.state.until { $0.count(.sent) == 1 } }
     }
 
-    @Test func aShareThatComesLaterIsUsedWithoutAWake() async {
+    @Test func laterRateShareIsUsedWithoutAWake() async {
         let queue = MemoryQueue()
         queue.state.change { $0.shareOfRate = .none }
         let site = Site(

@@ -86,7 +86,7 @@ extension LaneMachine.Note {
 @Suite struct LaneMachineTests {
     // MARK: Place among relays
 
-    @Test func whatOthersMayTakeIsReleasedAndNothingIsClaimed() {
+    @Test func lostClaimsAreReleasedAndNothingNewIsClaimed() {
         var bench = Bench(Bench.unpaced(concurrency: 1))
         let begun = bench.settleDown(due: deliveries(1..<4))
         #expect(begun.starts.map(\.delivery.id.rawValue) == [1])
@@ -107,7 +107,7 @@ extension LaneMachine.Note {
         #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
     }
 
-    @Test func whatIsClaimedTooLateIsReleased() throws {
+    @Test func claimArrivingAfterClaimsAreLostIsReleased() throws {
         var bench = Bench()
         let claim = try #require(bench.plan().claim)
         bench.machine.stands(ownsClaims: false, shareOfRate: .whole, at: bench.now)
@@ -116,7 +116,7 @@ extension LaneMachine.Note {
         #expect(plan.starts.isEmpty && plan.settle.count == 2)
     }
 
-    @Test func withoutAShareNothingIsClaimedAndNoAlarmIsRaised() {
+    @Test func withoutARateShareNothingIsClaimedOrAlerted() {
         var bench = Bench(DeliveryConfiguration(pacing: .account(maximumRate: 100)))
         bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
         let waiting = bench.settleDown(due: deliveries(1..<4))
@@ -129,7 +129,7 @@ extension LaneMachine.Note {
         #expect(bench.settleDown().upkeep?.status?.rate == 50 * SendRateController.sharedHeadroom)
     }
 
-    @Test func aRelayThatLosesItsShareKeepsNothingFromTheOthers() {
+    @Test func losingTheRateShareReleasesWaitingDeliveries() {
         var bench = Bench(DeliveryConfiguration(pacing: .account(maximumRate: 100)))
         let begun = bench.settleDown(due: deliveries(1..<4))
         #expect(begun.starts.count == 1)
@@ -137,7 +137,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.map(\.result) == [.released, .released])
     }
 
-    @Test func theStatusIsRecordedAgainInANewPlace() {
+    @Test func statusIsRecordedAgainAfterAPlaceChange() {
         var bench = Bench()
         func status(in place: Int64?) -> LaneStatus? {
             bench.machine.stands(ownsClaims: place != nil, shareOfRate: .whole, place: place, at: bench.now)
@@ -151,7 +151,7 @@ extension LaneMachine.Note {
         #expect(status(in: 8) == nil)
     }
 
-    @Test func whatIsRecordedWhileThePlaceChangesIsRecordedAgain() throws {
+    @Test func statusRecordedDuringAPlaceChangeIsRecordedAgain() throws {
         var bench = Bench()
         bench.machine.stands(ownsClaims: true, shareOfRate: .whole, place: 7, at: bench.now)
         let upkeep = try #require(bench.plan().upkeep)
@@ -160,7 +160,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().upkeep?.status == upkeep.status)
     }
 
-    @Test func aLaneWithoutARateNeedsNoShare() {
+    @Test func unpacedLaneNeedsNoRateShare() {
         var bench = Bench()
         bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
         #expect(bench.settleDown(due: deliveries(1..<3)).starts.count == 2)
@@ -168,7 +168,7 @@ extension LaneMachine.Note {
 
     // MARK: Claims
 
-    @Test func beginsByClaimingReclaimingAndTellingItsStatus() {
+    @Test func startsByClaimingReclaimingAndRecordingItsStatus() {
         var bench = Bench()
         let plan = bench.plan()
         #expect(plan.claim == .init(limit: 8, recipients: .max, leaseUntil: start + .seconds(120), isProbe: false))
@@ -196,7 +196,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim != nil)
     }
 
-    @Test func wokenItClaimsAtOnce() {
+    @Test func wakeTriggersAClaimAtOnce() {
         var bench = Bench()
         bench.settleDown()
         #expect(bench.plan().claim == nil)
@@ -204,7 +204,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim?.limit == 8)
     }
 
-    @Test func wokenDuringAClaimItClaimsAgain() {
+    @Test func wakeDuringAClaimTriggersAnotherClaim() {
         var bench = Bench()
         let claim = bench.plan().claim
         bench.machine.woken()
@@ -224,7 +224,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().wantsToBeWoken)
     }
 
-    @Test func holdsNoMoreThanItMay() {
+    @Test func claimedDeliveriesNeverExceedMaxActive() {
         var bench = Bench(.init(concurrency: 2, maxActive: 6, pacing: .unlimited))
         let plan = bench.settleDown(due: deliveries(1..<100))
         #expect(plan.starts.map(\.delivery.id.rawValue) == [1, 2])
@@ -256,7 +256,7 @@ extension LaneMachine.Note {
         #expect(Set(ids).count == ids.count)
     }
 
-    @Test func aLeaseThatRanOutIsNotUsed() {
+    @Test func deliveriesWithExpiredLeasesAreReleased() {
         var bench = Bench(.init(concurrency: 1, pacing: .unlimited))
         let first = bench.settleDown(due: deliveries(1..<4)).starts[0]
         // The computer was suspended for an hour.
@@ -280,7 +280,7 @@ extension LaneMachine.Note {
         #expect(bench.settleDown().settle.isEmpty)
     }
 
-    @Test func whatIsUnderWayIsNotStartedAgainWhenItsLeaseRanOut() {
+    @Test func deliveryInProgressIsNotRestartedWhenItsLeaseExpires() {
         var bench = Bench(Bench.unpaced(concurrency: 2))
         bench.settleDown(due: deliveries(1..<2))
         bench.machine.woken()
@@ -331,7 +331,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.map(\.delivery.rawValue) == [1])
     }
 
-    @Test func outcomesThatComeWhileOthersAreSyncedGoTogether() {
+    @Test func outcomesDuringASettlementAreBatched() {
         var bench = Bench(Bench.unpaced(concurrency: 4))
         let starts = bench.settleDown(due: deliveries(1..<5)).starts
         bench.finish(starts[0])
@@ -371,7 +371,7 @@ extension LaneMachine.Note {
 
     // MARK: Pacing
 
-    @Test func claimsASecondsWorthAndStartsAtTheRate() {
+    @Test func claimsOneSecondOfWorkAndStartsAtTheRate() {
         var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
         #expect(bench.plan().claim?.limit == 10)
         bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
@@ -390,7 +390,7 @@ extension LaneMachine.Note {
 
     /// The revocation of a key does not stop deliveries that are claimed already. So a claim takes no more recipients
     /// than can be sent in a second.
-    @Test func aSecondsWorthIsCountedInRecipients() throws {
+    @Test func claimLimitIsCountedInRecipients() throws {
         var bench = Bench(.init(concurrency: 50, pacing: .account(maximumRate: 10)))
         let claim = try #require(bench.plan().claim)
         #expect(claim.recipients == 10)
@@ -404,7 +404,7 @@ extension LaneMachine.Note {
     }
 
     /// The lease of the delivery expired while its outcome was being recorded, so the delivery is claimed again.
-    @Test func whatHasEndedIsNotClaimedAgainWhileItGoesOnRecord() throws {
+    @Test func deliveryBeingSettledIsNotStartedAgain() throws {
         var bench = Bench()
         let start = try #require(bench.settleDown(due: deliveries(1..<2)).starts.first)
         bench.finish(start)
@@ -418,7 +418,7 @@ extension LaneMachine.Note {
     // MARK: Giving up
 
     /// The relay was not running, or the lane was held, so nothing could be tried in the meantime.
-    @Test(arguments: [false, true]) func whatIsOldWhenTheLaneMovesAgainGetsSomeTriesMore(wasHeld: Bool) throws {
+    @Test(arguments: [false, true]) func oldDeliveriesGetMoreAttemptsWhenTheLaneResumes(wasHeld: Bool) throws {
         var bench = Bench()
         if wasHeld {
             bench.pass(10_000)
@@ -453,7 +453,7 @@ extension LaneMachine.Note {
         #expect(wait > 0.07 && wait < 0.11)
     }
 
-    @Test func throttlingSlowsDownAndIsToldOncePerMinute() {
+    @Test func throttlingSlowsDownAndIsLoggedOncePerMinute() {
         var bench = Bench(.init(concurrency: 4, pacing: .account(maximumRate: 100)))
         let before = bench.settleDown().upkeep?.status?.rate ?? 0
         var news = 0
@@ -474,7 +474,7 @@ extension LaneMachine.Note {
         #expect(news == 1)
     }
 
-    @Test func nothingIsSentBeforeTheQuotaIsKnownOrLongAwaited() {
+    @Test func nothingIsSentUntilTheQuotaIsKnownOrItsTimeout() {
         var bench = Bench(.init(pacing: .account(maximumRate: nil)), hasQuotaSource: true)
         var plan = bench.plan()
         #expect(plan.askQuota && plan.claim == nil)
@@ -554,7 +554,7 @@ extension LaneMachine.Note {
         #expect(plan.claim == nil && !plan.wantsToBeWoken && plan.wakeAt != nil)
     }
 
-    @Test func stopsAndReleases() {
+    @Test func heldLaneStopsAndReleasesItsDeliveries() {
         var (bench, other, plan) = heldBench()
         #expect(plan.settle.map(\.result) == [.released, .released, .released])
         #expect(plan.settle.map(\.delivery.rawValue) == [1, 3, 4])
@@ -569,14 +569,14 @@ extension LaneMachine.Note {
         #expect(bench.plan().claim == nil)
     }
 
-    @Test func whatSucceedsStillDoesNotResumeIt() {
+    @Test func lateSuccessDoesNotResumeAHeldLane() {
         var (bench, other, _) = heldBench()
         bench.finish(other, .done)
         #expect(bench.settleDown().notes.map(\.word) == ["ended"])
         #expect(bench.plan().claim == nil)
     }
 
-    @Test func probesEverLessOften() throws {
+    @Test func heldLaneIsProbedAtGrowingIntervals() throws {
         var (bench, other, _) = heldBench()
         bench.finish(other, .paused)
         for (seconds, id) in zip([30.0, 60, 120, 240, 300, 300], 10...) {
@@ -594,7 +594,7 @@ extension LaneMachine.Note {
     }
 
     @Test(arguments: [.done, .refused, .throttled] as [DeliveryOutcome])
-    func anAnswerAboutTheMessageResumes(outcome: DeliveryOutcome) throws {
+    func probeAnswerAboutTheMessageResumesTheLane(outcome: DeliveryOutcome) throws {
         var (bench, other, _) = heldBench()
         bench.finish(other, .paused)
         bench.pass(30)
@@ -606,7 +606,7 @@ extension LaneMachine.Note {
     }
 
     @Test(arguments: [.busy, .lost, .limited] as [DeliveryOutcome])
-    func aProbeThatFailsOtherwiseLeavesItHeldAndIsNotGivenUp(outcome: DeliveryOutcome) throws {
+    func probeFailingForAnotherReasonKeepsTheLaneHeld(outcome: DeliveryOutcome) throws {
         var (bench, other, _) = heldBench()
         bench.finish(other, .paused)
         bench.pass(200_000)
@@ -621,7 +621,7 @@ extension LaneMachine.Note {
         #expect(settle.starts.isEmpty)
     }
 
-    @Test func withNothingToProbeWithItWaitsForSomething() throws {
+    @Test func probeWaitsUntilThereIsADelivery() throws {
         var (bench, other, _) = heldBench()
         bench.finish(other, .paused)
         bench.settleDown()
@@ -650,7 +650,7 @@ extension LaneMachine.Note {
         #expect(bench.settleDown(due: deliveries(5..<9)).starts.count == 2)
     }
 
-    @Test func aLaneThatFlapsIsProbedNoMoreOftenThanBefore() throws {
+    @Test func flappingLaneKeepsItsProbeInterval() throws {
         var (bench, other, _) = heldBench()
         bench.finish(other, .paused)
         for (seconds, id) in zip([30.0, 60, 120], 10...) {
@@ -674,7 +674,7 @@ extension LaneMachine.Note {
         _ = try probe(&bench, 60)
     }
 
-    @Test func anAnswerFromBeforeTheLaneMovedAgainDoesNotStopIt() throws {
+    @Test func pausedAnswerFromBeforeResumptionDoesNotHoldTheLane() throws {
         var (bench, other, _) = heldBench()
         bench.pass(30)
         bench.finish(try probe(&bench, 10), .done)
@@ -728,7 +728,7 @@ extension LaneMachine.Note {
 
     /// A claim that was under way when the store failed brings deliveries that can't start. Outcomes must not wait for
     /// a full batch then.
-    @Test func outcomesAreRecordedAgainThoughDeliveriesWait() throws {
+    @Test func failedSettlementIsRetriedWhileDeliveriesWait() throws {
         var bench = Bench(.init(concurrency: 1, maxActive: 8, settleBatch: 3, pacing: .unlimited))
         let first = try #require(bench.settleDown(due: deliveries(1..<2)).starts.first)
         bench.machine.woken()
@@ -749,7 +749,7 @@ extension LaneMachine.Note {
 
     /// A full disk can still be read. That must not count as recovery: the log would alternate between failure and
     /// recovery.
-    @Test func aSpellLastsUntilWhatFailedWorksAgain() {
+    @Test func storeOutageLastsUntilEveryFailedOperationWorksAgain() {
         var outage = StoreOutage()
         let steps: [(operation: StoreOutage.Operation, works: Bool, at: MonotonicTime, begins: Bool, lasted: Double?)] =
             [
@@ -770,7 +770,7 @@ extension LaneMachine.Note {
         #expect(!outage.isFailing)
     }
 
-    @Test func whatWaitsForATimeBeforeTheClockWasPutBackIsAskedForAtOnce() throws {
+    @Test func retriesBroughtForwardAfterAClockStepAreClaimedAtOnce() throws {
         var bench = Bench()
         bench.settleDown()
         bench.now.time = bench.now.time - .seconds(86_400)
@@ -785,7 +785,7 @@ extension LaneMachine.Note {
         #expect(plan.claim != nil)
     }
 
-    @Test func everyFailedOperationIsAskedAgain() throws {
+    @Test func failedStoreOperationsAreRetried() throws {
         var bench = Bench()
         let plan = bench.plan()
         bench.machine.claimFailed(StoreError.full, at: bench.now)
@@ -808,14 +808,14 @@ extension LaneMachine.Note {
         return (bench, starts)
     }
 
-    @Test func idleItEndsAtOnce() {
+    @Test func idleMachineStopsAtOnce() {
         var bench = Bench()
         bench.settleDown()
         bench.machine.stop(at: bench.now)
         #expect(bench.plan().isFinished)
     }
 
-    @Test func releasesWhatWaitsAndLetsTheRestEnd() {
+    @Test func releasesWaitingDeliveriesAndLetsRunningOnesFinish() {
         var (bench, starts) = stopped()
         var plan = bench.settleDown(due: deliveries(10..<20))
         #expect(plan.settle.map(\.delivery.rawValue) == [3, 4, 5])
@@ -827,7 +827,7 @@ extension LaneMachine.Note {
         #expect(plan.settle.count == 2 && plan.isFinished && !plan.cancelSenders)
     }
 
-    @Test func cancelsWhatDoesNotEnd() {
+    @Test func cancelsSendsThatOutlastTheShutdown() {
         var (bench, starts) = stopped()
         bench.settleDown()
         bench.pass(10)
@@ -845,7 +845,7 @@ extension LaneMachine.Note {
         #expect(bench.plan().settle.isEmpty)
     }
 
-    @Test func aClaimThatComesBackIsReleased() throws {
+    @Test func claimReturnedDuringShutdownIsReleased() throws {
         var bench = Bench()
         let begun = bench.plan()
         let claim = try #require(begun.claim)
@@ -858,7 +858,7 @@ extension LaneMachine.Note {
         #expect(plan.isFinished)
     }
 
-    @Test func aStoreThatFailsIsNotWaitedForForever() {
+    @Test func shutdownDoesNotWaitForeverForAFailingStore() {
         var (bench, starts) = stopped(due: 1..<3)
         for attempt in starts { bench.finish(attempt) }
         var tries = 0
@@ -885,7 +885,7 @@ extension LaneMachine.Note {
     private static let schedule = RetrySchedule(
         first: .seconds(7), maximum: .seconds(7), giveUpAfter: .seconds(1000))
 
-    @Test func whatWasPutOffByTheOldScheduleIsNotLate() throws {
+    @Test func retriesPausedUnderALongerOldScheduleStayPut() throws {
         var bench = Bench()
         let before = try #require(bench.plan().upkeep).latestDue
         bench = Bench()
@@ -894,7 +894,7 @@ extension LaneMachine.Note {
         #expect(try #require(bench.plan().upkeep).latestDue == before)
     }
 
-    @Test func theNextRetryIsPutOffByTheNewSchedule() throws {
+    @Test func nextRetryFollowsTheNewSchedule() throws {
         var bench = Bench()
         let plan = bench.settleDown(due: [delivery(1)])
         bench.machine.reconfigured(schedule: Self.schedule, maximumRate: 1, at: bench.now)
@@ -903,7 +903,7 @@ extension LaneMachine.Note {
         #expect(settlement.result == .retry(at: bench.now.time + .seconds(7)))
     }
 
-    @Test func aPacedLaneTakesTheNewRateAndOneWithoutPaceHasNone() {
+    @Test func reconfiguredRateAppliesOnlyToPacedLanes() {
         for (pacing, rate) in [(DeliveryConfiguration.Pacing.account(maximumRate: 50), 4.8), (.unlimited, nil)] {
             var bench = Bench(DeliveryConfiguration(pacing: pacing))
             bench.settleDown()
@@ -915,7 +915,7 @@ extension LaneMachine.Note {
 }
 
 @Suite struct OutageLogTests {
-    @Test func sixHoursAreReadable() {
+    @Test func sixHourOutageLogsOneSummaryAMinute() {
         var log = OutageLog()
         var lines: [OutageLog.Line] = []
         for tenth in 0..<216_000 { lines.append(log.retried(at: MonotonicTime(seconds: Double(tenth) / 10))) }
@@ -929,7 +929,7 @@ extension LaneMachine.Note {
         #expect(line == .each)
     }
 
-    @Test func retriesBetweenSuccessesHaveTheirOwnLines() {
+    @Test func retriesBetweenSuccessesAreLoggedIndividually() {
         var log = OutageLog()
         for second in 0..<100 {
             let line = log.retried(at: MonotonicTime(seconds: Double(second)))

@@ -12,7 +12,7 @@ import Testing
     @Test(
         arguments: [(.normal, 60), (.slow, 1800), (.patient, 1800), (.throttled, 5.5)]
             as [(DeliveryOutcome.Pace, Double)])
-    func throttledAttemptsLengthenNoPause(pace: DeliveryOutcome.Pace, seconds: Double) {
+    func throttledAttemptsDoNotLengthenPauses(pace: DeliveryOutcome.Pace, seconds: Double) {
         let tries = RetrySchedule.Tries(attempts: 10, pauses: 1)
         #expect(RetrySchedule().pause(after: tries, pace: pace, random: 0.5) == .seconds(seconds))
     }
@@ -42,7 +42,7 @@ import Testing
         #expect(abs(least - bounds.lowerBound) < 0.001 && abs(most - bounds.upperBound) < 0.001)
     }
 
-    @Test func settingsCount() {
+    @Test func pausesFollowTheScheduleSettings() {
         let schedule = RetrySchedule(first: .seconds(1), maximum: .seconds(4), giveUpAfter: .seconds(60))
         let pauses = (0..<4).map { schedule.pause(after: tries($0), pace: .normal, random: 0.5) }
         #expect(pauses == [.seconds(1), .seconds(2), .seconds(4), .seconds(4)])
@@ -67,7 +67,7 @@ import Testing
     }
 
     /// A delivery that fails all the time is tried about 55 times in 48 hours.
-    @Test func wholeLife() {
+    @Test func failingDeliveryIsTriedAbout55TimesIn48Hours() {
         let schedule = RetrySchedule()
         var now = start
         var attempts = 0

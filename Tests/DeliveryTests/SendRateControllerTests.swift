@@ -28,7 +28,7 @@ import Testing
         #expect(rateController.allowedRate == allowed)
     }
 
-    @Test func whatWasFoundOutAboutTheAccountOutlivesAnotherSetting() {
+    @Test func rateCutSurvivesASettingChange() {
         var rateController = SendRateController(setting: 100, at: 0)
         let wasCut = rateController.answered(throttled: true, sentAt: 0, at: 0)
         #expect(wasCut)
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test(arguments: [(14, 2), (14, 3), (50, 3), (100, 7), (333, 10)] as [(Double, Int)])
-    func noSecondHoldsMoreThanIsAllowedToAllRelaysTogether(allowed: Double, relays: Int) {
+    func combinedRelayRateIsNeverExceededInAnySecond(allowed: Double, relays: Int) {
         var controllers = (0..<relays).map { _ in SendRateController(setting: allowed, at: 0) }
         for i in controllers.indices { controllers[i].take(share: RateShare(place: i, count: relays), at: 0) }
         // All controllers are full, so they begin at the same time, which is the worst case.
@@ -80,7 +80,7 @@ import Testing
         #expect(Double(sent.count) >= 0.9 * 5 * allowed)
     }
 
-    @Test func anotherShareCountsFromThatMoment() {
+    @Test func newRateShareAppliesAtOnce() {
         var rateController = SendRateController(setting: 100, at: 0)
         rateController.take(share: .none, at: 0)
         #expect(!rateController.maySend && rateController.rate(at: 0) == 0)
@@ -93,7 +93,7 @@ import Testing
         #expect(abs(rateController.delay(at: 1000) - slow / 2) < 1e-6)
     }
 
-    @Test func aCutIsScaledWithTheShare() {
+    @Test func rateCutScalesWithTheShare() {
         var rateController = SendRateController(setting: 100, at: 0)
         rateController.take(share: RateShare(place: 0, count: 2), at: 0)
         let wasCut = rateController.answered(throttled: true, sentAt: 0, at: 0)
@@ -106,7 +106,7 @@ import Testing
     // MARK: Seconds
 
     @Test(arguments: [0.5, 1, 2, 14, 50, 90, 333, 1000])
-    func noSecondHoldsMoreThanIsAllowed(allowed: Double) {
+    func rateIsNeverExceededInAnySecond(allowed: Double) {
         var rateController = SendRateController(setting: allowed, at: 0)
         var sent: [MonotonicTime] = []
         var now: MonotonicTime = 100
@@ -131,7 +131,7 @@ import Testing
         #expect(Double(most) <= max(1, allowed))
     }
 
-    @Test func aDeliveryOfManyRecipientsDelaysWhatFollows() {
+    @Test func manyRecipientsDelayTheNextDelivery() {
         var rateController = SendRateController(setting: 10, at: 0)
         rateController.take(50, at: 0)
         let delay = rateController.delay(at: 0)
@@ -140,7 +140,7 @@ import Testing
         #expect(rest == 0)
     }
 
-    @Test func throttledAnswersOfOneEventCutOnce() {
+    @Test func throttledAnswersOfOneEpisodeCutTheRateOnce() {
         var rateController = SendRateController(setting: 100, at: 0)
         let full = rateController.rate(at: 9)
         // A throttled answer leads to another cut only if its request was sent after the last cut, and the answer came
@@ -173,7 +173,7 @@ import Testing
         #expect(before == full)
     }
 
-    @Test func aNewQuotaCountsAtOnceAndTheSameOneChangesNothing() {
+    @Test func newQuotaAppliesAtOnceAndAnUnchangedOneKeepsTheCut() {
         var rateController = SendRateController(setting: nil, at: 0)
         rateController.learn(rate: 40, at: 0)
         _ = rateController.answered(throttled: true, sentAt: 0, at: 1)
@@ -187,7 +187,7 @@ import Testing
     }
 
     @Test(arguments: [0, -1, Double.nan, .infinity])
-    func anAbsurdQuotaDoesNotStopOrUnleashIt(rate: Double) {
+    func invalidQuotaNeitherStopsSendingNorLiftsTheLimit(rate: Double) {
         var rateController = SendRateController(setting: nil, at: 0)
         rateController.learn(rate: rate, at: 0)
         #expect(rateController.rate(at: 0) > 0 && rateController.rate(at: 0) <= 14)
@@ -226,7 +226,7 @@ import Testing
     /// The setting is too high for the account, or another program sends through the account. Only throttling shows
     /// this.
     @Test(arguments: SESAccount.Measure.allCases)
-    func anHourWithALimitThatNobodyTells(measure: SESAccount.Measure) {
+    func anHourWithAnUnreportedLimit(measure: SESAccount.Measure) {
         let account = SESAccount(measure, limits: [(0, 20), (1200, 35), (2400, 12)])
         let result = simulate(account, setting: 40)
         #expect(result.accepted >= 0.9 * result.allowed)

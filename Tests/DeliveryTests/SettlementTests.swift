@@ -74,7 +74,7 @@ import Testing
         #expect(settlement.lengthensPause == lengthens)
     }
 
-    @Test func givenBackUntried() {
+    @Test func releasingAnUntriedDelivery() {
         let settlement = Settlement(releasing: delivery(7), at: start)
         #expect(settlement.result == .released && settlement.reason == nil && !settlement.mayHaveBeenTaken)
     }

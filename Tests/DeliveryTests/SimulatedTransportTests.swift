@@ -97,7 +97,7 @@ import Testing
     /// If SES can't verify the sender, a note says where SES would report bounces. So an application's own tests show
     /// it too.
     @Test(arguments: [("a@example.com", false), ("www-data@web01", true), ("a@[192.0.2.1]", true)])
-    func aSenderThatCanBeNoIdentityIsTold(_ sender: String, _ isTold: Bool) async {
+    func impossibleSenderIdentityIsReported(_ sender: String, _ isTold: Bool) async {
         var claimed = delivery(1, lane: .test)
         claimed.envelope.reversePath = sender
         let transport = SimulatedTransport(clock: ManualClock(start))

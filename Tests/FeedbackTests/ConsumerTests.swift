@@ -136,7 +136,7 @@ private final class FakeStore: FeedbackStore {
         #expect(store.status?.lastReportAt != nil)
     }
 
-    @Test(.timeLimit(.minutes(1))) func whatFailsToCommitIsNotDeletedBeforeItIsCommitted() async {
+    @Test(.timeLimit(.minutes(1))) func messagesAreNotDeletedBeforeTheirCommitSucceeds() async {
         let queue = FakeQueue((0..<30).map(Self.delivery))
         let store = FakeStore(queue, failures: 4)
         await run(queue, store) { queue.deleted.count == 30 }

@@ -231,13 +231,13 @@ import Testing
     }
 
     @Test(arguments: malformed)
-    func tellsWhatIsMissing(_ example: (name: String, document: String, facts: [String])) {
+    func malformedEventNamesWhatIsMissing(_ example: (name: String, document: String, facts: [String])) {
         let reading = SESEventReader.read(Array(example.document.utf8)[...])
         #expect(Self.isMalformed(reading, example.facts), "\(example.name): \(reading)")
     }
 
     @Test(arguments: malformed.filter { $0.name != "no time" && $0.name != "an array" })
-    func tellsWhatIsMissingInTheEnvelopeOfSNS(
+    func malformedEventInAnSNSEnvelopeNamesWhatIsMissing(
         _ example: (name: String, document: String, facts: [String])
     ) throws {
         let text = SESEventReader.read(Self.notification(JSON(example.document))[...])
@@ -255,7 +255,7 @@ import Testing
         #expect(SESEventReader.read(Self.notification(object)[...]) == example.reading, "\(example.name), an object")
     }
 
-    @Test func takesTheTimeOfSNSWhereTheEventHasNone() {
+    @Test func usesTheSNSTimeWhenTheEventHasNone() {
         let event =
             #"{"eventType": "Delivery", "delivery": {"recipients": ["a@example.com"]}, "mail": {"messageId": "1"}}"#
         guard case .reports(let reports) = SESEventReader.read(Self.notification(JSON(event))[...]) else {
@@ -304,7 +304,7 @@ import Testing
         #expect(SESEventReader.plainAddress(text) == address)
     }
 
-    @Test func wordsAreBoundedAndPlain() {
+    @Test func eventTextsAreBoundedAndFreeOfControlCharacters() {
         let long = String(repeating: "x", count: 2000)
         let event = Self.event(
             "Bounce",

@@ -51,7 +51,7 @@ import Testing
         return outcome
     }
 
-    @Test func deletesOnlyWhatIsCommitted() {
+    @Test func deletesOnlyCommittedMessages() {
         var machine = started()
         machine.received(messages(0..<3), limit: 10, at: 1, wall)
         #expect(work(machine.next(at: 1)) == [.record([report(0), report(1000), report(2000)]), .receive(limit: 10)])
@@ -62,7 +62,7 @@ import Testing
         #expect(machine.next(at: 4).isEmpty)
     }
 
-    @Test func deletesAtOnceWhatHoldsNothing() {
+    @Test func messagesWithoutReportsAreDeletedAtOnce() {
         var machine = started()
         machine.received(
             [
@@ -78,7 +78,7 @@ import Testing
     }
 
     /// While one transaction runs, the messages that other calls receive are gathered for the next transaction.
-    @Test func putsSeveralReceptionsIntoOneTransaction() {
+    @Test func severalReceivesShareOneTransaction() {
         var machine = started()
         machine.received(messages(0..<10), limit: 10, at: 1, wall)
         #expect(work(machine.next(at: 1)).count == 3, "one action records, and two receive more")
@@ -92,7 +92,7 @@ import Testing
         #expect(work(machine.next(at: 3)) == [.record((10..<30).map { report(1000 * $0) })])
     }
 
-    @Test func muchThatWaitsIsRecordedAtOnce() {
+    @Test func fullBatchIsRecordedWithoutDelay() {
         var machine = started()
         machine.received(messages(0..<10), limit: 10, at: 1, wall)
         _ = machine.next(at: 1)
@@ -104,7 +104,7 @@ import Testing
         #expect(actions.contains(.record((10..<10 + FeedbackMachine.gathered).map { report(1000 * $0) })))
     }
 
-    @Test func holdsNoMoreInOneTransactionThanTheStoreTakes() {
+    @Test func reportsPerTransactionAreBounded() {
         var machine = started()
         machine.received(messages(0..<10, reports: 200), limit: 10, at: 1, wall)
         let recorded = machine.next(at: 1).compactMap {
@@ -115,7 +115,7 @@ import Testing
         #expect(work(machine.next(at: 2)).first == .delete(["r0", "r1"]))
     }
 
-    @Test func takesMoreAtATimeWhileThereIsMuch() {
+    @Test func receiversMultiplyWhileTheQueueIsFull() {
         var machine = started()
         var receivers = 1
         var counts: [Int] = []
@@ -130,7 +130,7 @@ import Testing
         #expect(work(machine.next(at: 2)).isEmpty, "receivers end until one is left")
     }
 
-    @Test func takesNoMoreThanItHoldsInMemory() {
+    @Test func messagesHeldInMemoryAreBounded() {
         var machine = started()
         var taken = 0
         var receivers = 1
@@ -167,7 +167,7 @@ import Testing
         #expect(work(machine.next(at: 8)) == [.delete(["r0"])])
     }
 
-    @Test func whatTheStoreNeverTakesIsLeftToTheQueue() {
+    @Test func reportsTheStoreKeepsRejectingStayInTheQueue() {
         var machine = started()
         machine.received(messages(0..<1), limit: 10, at: 1, wall)
         var now: MonotonicTime = 1
@@ -187,7 +187,7 @@ import Testing
         #expect(!actions.contains { if case .delete = $0 { true } else { false } })
     }
 
-    @Test func anOutageOfTheQueueIsToldOnceAndAskedEverLessOften() {
+    @Test func queueOutageIsLoggedOnceAndPolledLessOften() {
         var machine = started()
         let refused = SQSFailure(.unreachable, "no connection")
         var now: MonotonicTime = 0
@@ -218,7 +218,7 @@ import Testing
     }
 
     /// If a policy lacks sqs:DeleteMessage, only the failed deletion shows it.
-    @Test func whatCannotBeDeletedIsAnOutageToo() {
+    @Test func deleteFailureIsAnOutage() {
         var machine = started()
         machine.received(messages(0..<1), limit: 10, at: 1, wall)
         _ = machine.next(at: 1)
@@ -231,7 +231,7 @@ import Testing
         machine.deleted(1, kept: 0, at: 3)
     }
 
-    @Test func anAnswerThatIsTooLongIsTakenInPieces() {
+    @Test func oversizedReceiveIsRetriedOneMessageAtATime() {
         var machine = started()
         machine.receiveFailed(SQSFailure(.tooLong, "too long"), limit: 10, at: 1, wall)
         #expect(machine.next(at: 1) == [.receive(limit: 1)])
@@ -244,7 +244,7 @@ import Testing
         machine.receiveFailed(SQSFailure(.tooLong, "too long"), limit: 1, at: 3, wall)
     }
 
-    @Test func matchesEverySecondWhileSomethingWaits() {
+    @Test func waitingReportsAreMatchedEverySecond() {
         var machine = started()
         machine.received(messages(0..<1), limit: 10, at: 1, wall)
         _ = machine.next(at: 1)
@@ -273,7 +273,7 @@ import Testing
         #expect(notes == [0, 10, 20, 30])
     }
 
-    @Test func malformedMessagesAreToldFiveTimesAMinute() {
+    @Test func malformedMessagesAreLoggedFiveTimesAMinute() {
         var machine = started()
         var told: [FeedbackLine] = []
         for number in 0..<100 {
@@ -288,7 +288,7 @@ import Testing
         #expect(told.last == .malformed("no JSON", others: 95))
     }
 
-    @Test func atTheEndWhatIsCommittedIsStillDeleted() {
+    @Test func committedMessagesAreDeletedDuringShutdown() {
         var machine = started()
         machine.received(messages(0..<1), limit: 10, at: 1, wall)
         #expect(work(machine.next(at: 1)) == [.record([report(0)]), .receive(limit: 10)])
@@ -303,7 +303,7 @@ import Testing
         #expect(machine.next(at: 2) == [.stop])
     }
 
-    @Test func theEndWaitsForNothingLongerThanTwoSeconds() {
+    @Test func shutdownTakesAtMostTwoSeconds() {
         var machine = started()
         machine.end(at: 1)
         #expect(machine.next(at: 1).isEmpty)

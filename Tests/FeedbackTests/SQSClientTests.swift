@@ -31,7 +31,7 @@ import Testing
         }
     }
 
-    @Test func takesMessages() async throws {
+    @Test func receivesMessages() async throws {
         let (result, requests) = try await call(
             .answer(
                 200, [:],
@@ -51,7 +51,7 @@ import Testing
         #expect(document == ["QueueUrl": JSON(Self.url), "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20])
     }
 
-    @Test func anEmptyQueueGivesNone() async throws {
+    @Test func emptyQueueReturnsNoMessages() async throws {
         let (result, _) = try await call(.answer(200)) { client throws(SQSFailure) in
             try await client.receive(limit: 10)
         }
@@ -72,7 +72,7 @@ import Testing
             ])
     }
 
-    @Test func tellsHowTheQueueStands() async throws {
+    @Test func readsQueueAttributes() async throws {
         let (result, _) = try await call(
             .answer(
                 200, [:],
@@ -131,7 +131,7 @@ import Testing
     }
 
     /// A long poll may last 20 s. When the relay stops, it does not wait for the poll.
-    @Test(.timeLimit(.minutes(1))) func aLongPollEndsWithItsTask() async throws {
+    @Test(.timeLimit(.minutes(1))) func cancellingTheTaskEndsALongPoll() async throws {
         try await StandIn.with(whole: { _, _ in .silence }) { server in
             let credentials = try #require(AWSCredentials(accessKeyID: "AKIDEXAMPLE", secretAccessKey: "example"))
             let client = SQSClient(
@@ -150,7 +150,7 @@ import Testing
     }
 
     @Test(arguments: ["", "ftp://a/1/q", "https://a", "https://a/q", "https://u:p@a/1/q", "https://a/1/q?x=1"])
-    func takesNoOtherURL(url: String) {
+    func rejectsInvalidQueueURLs(url: String) {
         #expect(throws: SQSQueueError.self) { try SQSQueue(url: url, region: "eu-west-1") }
     }
 }

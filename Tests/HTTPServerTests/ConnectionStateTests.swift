@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    @Test func whatComesBehindARequestIsKept() {
+    @Test func pipelinedInputIsKept() {
         var state = state()
         receive(&state, at: 1)
         #expect(state.headReceived(at: at(1)) == .keep)
@@ -47,7 +47,7 @@ import Testing
         receive(&state, at: 1)
     }
 
-    @Test func aResponseBeforeTheEndOfItsRequestIsTheLast() {
+    @Test func responseBeforeTheRequestEndsIsTheLastAndLingers() {
         var state = state()
         _ = state.headReceived(at: at(1))
         _ = state.bodyReceived(100)
@@ -57,7 +57,7 @@ import Testing
         #expect(state.responseBegins(at: at(1)) == .drop)
     }
 
-    @Test func aResponseThatBeginsEarlyIsTheLastAlsoWhenTheRequestEndsMeanwhile() {
+    @Test func earlyResponseIsTheLastEvenIfTheRequestThenEnds() {
         var state = state()
         _ = state.headReceived(at: at(1))
         #expect(state.responseBegins(at: at(1)) == .passAsLast)
@@ -78,7 +78,7 @@ import Testing
         #expect(state.bodyReceived(1) == .discard)
     }
 
-    @Test func aRequestThatIsDeclaredTheLastIs() {
+    @Test func endAfterResponseClosesTheConnection() {
         var state = state()
         receive(&state, at: 1)
         state.endAfterResponse()
@@ -88,7 +88,7 @@ import Testing
 
     // MARK: What can't be read
 
-    @Test func aClientIsToldWhatCannotBeRead() {
+    @Test func unreadableRequestIsAnswered() {
         var idle = state()
         #expect(idle.unreadable(at: at(1)) == .tell)
         var inBody = state()
@@ -97,7 +97,7 @@ import Testing
         #expect(inBody.responseBegins(at: at(1)) == .drop)
     }
 
-    @Test func aWholeRequestIsAnsweredBeforeWhatCannotBeRead() {
+    @Test func completeRequestIsAnsweredBeforeUnreadableInput() {
         var state = state()
         receive(&state, at: 1)
         #expect(state.unreadable(at: at(1)) == .wait)
@@ -105,7 +105,7 @@ import Testing
         #expect(state.responseEnded(at: at(1)) == .close)
     }
 
-    @Test func twoResponsesToOneRequestCannotBe() {
+    @Test func unreadableInputDuringAResponseClosesTheConnection() {
         var state = state()
         _ = state.headReceived(at: at(1))
         _ = state.responseBegins(at: at(1))
@@ -147,7 +147,7 @@ import Testing
         #expect((expiry == .body) == isTooSlow)
     }
 
-    @Test func aClientIsNotToBlameWhileTheRelayDoesNotRead() {
+    @Test func noTimeoutWhileTheRelayIsNotReading() {
         var state = state()
         _ = state.headReceived(at: start)
         state.reading(false, at: at(10))
@@ -159,7 +159,7 @@ import Testing
         #expect(state.isLingering)
     }
 
-    @Test func aResponseIsTakenPieceByPiece() {
+    @Test func responseTimeoutRestartsWithEachPieceTaken() {
         var state = state()
         receive(&state, at: 1)
         #expect(state.deadline == nil)

@@ -63,7 +63,7 @@ import Testing
         #expect(found.map(\.pointer.fragment) == [place])
     }
 
-    @Test func allMistakesAreToldAtOnce() throws {
+    @Test func allDomainMistakesAreReportedTogether() throws {
         #expect(try mistakes(#"{"name": "x", "region": "eu-west-1", "dkim": true}"#).count == 3)
     }
 

@@ -79,7 +79,7 @@ import Testing
         #expect(challenge.value == value)
     }
 
-    @Test func aClientWaitsAtLeastASecond() {
+    @Test func retryAfterIsAtLeastOneSecond() {
         let problem = Problem(Refusal(.rateSecond, "Why", retryAfter: .milliseconds(1)), scope: .send)
         #expect(HTTPAnswer(problem).head.headerFields[.retryAfter] == "1")
     }

@@ -27,7 +27,7 @@ import Testing
         #expect(fields.policy == policy && fields.limit == limit)
     }
 
-    @Test func aDay() {
+    @Test func dailyCapAppearsInRateLimitFields() {
         let standing = Admission.RateStanding(limits: SendingLimits(perSecond: 10, perDay: 100), available: 10)
         let fields = RateLimitFields(standing, usedToday: 40, at: now)
         #expect(fields.policy == #""second";q=10;w=1, "day";q=100;w=86400"#)

@@ -79,7 +79,7 @@ import Testing
         #expect(site.rates.questions.count == 1, "the second email needs no query: the slice had one left")
     }
 
-    @Test func aBatchIsOneQuestion() async throws {
+    @Test func batchMakesOneRateQuery() async throws {
         let site = try await Site { .success(SharedRateAnswer(answer: .go, taken: $0.most, aheadLasts: 0.2)) }
         #expect(await site.send([3, 4], isBatch: true).head.status.code == 200)
         #expect(site.rates.questions.map(\.emails) == [7])

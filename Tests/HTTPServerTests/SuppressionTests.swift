@@ -55,7 +55,7 @@ import Testing
         #expect(throws: Problem.self) { try SuppressionsQuery.read(query).get() }
     }
 
-    @Test func aCursorLeadsBehindItsEntry() throws {
+    @Test func cursorContinuesAfterItsEntry() throws {
         for address in ["A?>~b@x.com", "a@x.com", "ab@x.com", "abc@x.com"] {
             let entry = Suppression(
                 environment: .test, address: address, reason: .manual, createdAt: Timestamp(milliseconds: 0))
@@ -107,7 +107,7 @@ import Testing
     ]
 
     @Test(arguments: wrong)
-    private func tellsAllMistakes(_ wrong: Wrong) throws {
+    private func allSuppressionMistakesAreReported(_ wrong: Wrong) throws {
         let document = try JSON(reading: Array(wrong.document.utf8))
         let failure = #expect(throws: EmailRequestFailure.self) { try SuppressionFields(document) }
         guard case .invalid(let errors)? = failure else {
@@ -118,7 +118,7 @@ import Testing
         #expect(errors.contains { $0.detail.mentions(wrong.facts) }, "\(errors)")
     }
 
-    @Test func theDocumentKnowsFieldsReasonsAndBounds() throws {
+    @Test func openAPIDocumentListsFieldsReasonsAndBounds() throws {
         let document = try JSON(reading: Array(OpenAPIDocument.text.utf8))
         func value(_ path: String...) throws -> JSON {
             try path.reduce(document) { value, name in

@@ -30,7 +30,7 @@ import Testing
         #expect(told.isEmpty && channel.isActive)
     }
 
-    @Test func anotherProtocolIsToldOnceAndEndsTheConnection() throws {
+    @Test func wrongProtocolIsReportedOnceAndEndsTheConnection() throws {
         var told: [WrongProtocol] = []
         let channel = EmbeddedChannel(
             handler: WrongProtocolHandler(isBehindProxyHeader: false) { told.append($0) })

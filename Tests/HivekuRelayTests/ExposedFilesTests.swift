@@ -19,7 +19,7 @@ import Testing
         return path
     }
 
-    @Test func onlyWhatEveryUserCanRead() throws {
+    @Test func onlyWorldReadableFilesAreReported() throws {
         var settings = RelaySettings()
         settings.tls.privateKeys = [
             try file("open.pem", mode: 0o644), try file("group.pem", mode: 0o640), directory.file("missing.pem"),

@@ -16,13 +16,13 @@ import Testing
         #expect(text(value) == #"{"a":null,"b":[1,0.5,true],"c":"\"é\n"}"#)
     }
 
-    @Test func whatIsAbsentIsNull() {
+    @Test func absentValuesAreWrittenAsNull() {
         #expect(text(JSONValue(Int?.none)) == "null" && text(JSONValue(Timestamp?.none)) == "null")
         #expect(text(JSONValue(7)) == "7" && text(JSONValue(["x", "y"])) == #"["x","y"]"#)
         #expect(text(JSONValue(Timestamp(milliseconds: 0))) == #""1970-01-01T00:00:00.000Z""#)
     }
 
-    @Test func aNumberThatJSONDoesNotHaveIsNull() {
+    @Test func nonFiniteNumbersAreWrittenAsNull() {
         #expect(text(.number(.nan)) == "null" && text(.number(.infinity)) == "null")
     }
 }

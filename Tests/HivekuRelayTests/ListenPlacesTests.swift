@@ -22,7 +22,7 @@ import Testing
         try ListenPlaces(settings, manager, logger: logger)
     }
 
-    @Test func theAddressesOfTheSettings() throws {
+    @Test func listensAtTheConfiguredAddresses() throws {
         var settings = settings
         settings.listen = [
             .address(.startTLS, host: "::", port: 587),
@@ -43,7 +43,7 @@ import Testing
     }
 
     /// The name of each socket says what it is for. The order of the sockets does not matter.
-    @Test func socketsThatSystemdPassedOn() throws {
+    @Test func inheritedSocketsAreUsedByName() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]
         settings.http.listen = [.inheritedSockets]
@@ -60,14 +60,14 @@ import Testing
             ])
     }
 
-    @Test func aSocketWithoutUseIsLeftAlone() throws {
+    @Test func unusedInheritedSocketIsIgnored() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]
         let places = try places(settings, manager("smtp", "https"))
         #expect(places.smtp == [SMTPListener(.descriptor(3), .startTLS)] && places.http.isEmpty)
     }
 
-    @Test func whatSystemdGotWrongStopsTheStart() throws {
+    @Test func unusableInheritedSocketsPreventTheStart() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]
         // There is no socket, no socket for SMTP, a socket with an unknown name, or a socket for a load balancer
@@ -81,7 +81,7 @@ import Testing
     }
 
     /// systemd has already bound the sockets, so root binds nothing.
-    @Test func rootBindsNothingIfSystemdHas() throws {
+    @Test func rootBindsNothingWithInheritedSockets() throws {
         var settings = settings
         settings.listen = [.inheritedSockets]
         #expect(try ListenPlaces.bound(settings) == nil)

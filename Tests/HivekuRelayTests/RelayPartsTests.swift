@@ -37,7 +37,7 @@ import UnixSignals
         func run(among _: RelayParts) async {}
     }
 
-    @Test func eachPartIsAsked() {
+    @Test func everyPartIsReconfiguredAndQueried() {
         let (first, last) = (Example(name: "first"), Example(name: "last"))
         let parts = RelayParts([first, nil, Silent(), last])
         var settings = RelaySettings()

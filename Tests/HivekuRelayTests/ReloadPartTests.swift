@@ -53,7 +53,7 @@ import UnixSignals
         #expect(current.value == settings && follower.told.isEmpty && fingerprints == before && log.level == .info)
     }
 
-    @Test func everyPartIsToldOfNewSettings() async throws {
+    @Test func everyPartReceivesNewSettings() async throws {
         var new = settings
         new.submission.maximumRecipients = 7
         new.log.level = .debug
@@ -63,7 +63,7 @@ import UnixSignals
         #expect(current.value == new && follower.told == [new] && fingerprints != before && log.level == .debug)
     }
 
-    @Test func whatNeedsARestartStaysAsItWas() async {
+    @Test func settingsThatNeedARestartAreNotApplied() async {
         var new = settings
         new.submission.maximumRecipients = 7
         new.hostname = "other.example.com"

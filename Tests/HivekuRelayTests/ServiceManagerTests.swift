@@ -36,7 +36,7 @@ import Testing
         #expect(sockets.map(\.name) == ["smtp", "https", ""])
     }
 
-    @Test func theJournalReadsOnlyTheStreamThatItNames() {
+    @Test func journalIsDetectedOnlyForTheStreamItNames() {
         #expect(!ServiceManager.readsStandardError([:]))
         #expect(!ServiceManager.readsStandardError(["JOURNAL_STREAM": "0:0"]))
     }

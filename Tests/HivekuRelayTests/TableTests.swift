@@ -15,7 +15,7 @@ import Testing
             ])
     }
 
-    @Test func whatTheTerminalWouldObeyIsNotWritten() {
+    @Test func controlCharactersAreNotWrittenToTheTerminal() {
         var table = Table(["NAME"])
         table.append(["a\u{1B}[2Jb\nc"])
         #expect(table.lines.count == 2)

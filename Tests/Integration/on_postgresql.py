@@ -15,7 +15,7 @@ HERE = "Tests/Integration"
 FILES = ["test_dialogues.py", "test_repeats.py", "test_live.py", "test_http.py", "test_revocation.py", "test_what_became.py",
          "test_webhooks.py", "test_suppressions.py", "test_sender_reports.py"]
 # This test writes to an SQLite file.
-NOT_HERE = "not test_what_an_older_relay_accepted_is_known_again_for_a_day"
+NOT_HERE = "not test_messages_accepted_by_an_older_relay_are_recognized_for_a_day"
 
 
 def main():

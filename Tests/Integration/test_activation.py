@@ -62,7 +62,7 @@ def activation(own_relay):
         held.close()
 
 
-def test_the_backlog_stays(activation):
+def test_the_relay_keeps_the_listen_backlog_set_by_systemd(activation):
     """The backlog stays as the .socket units set it, after the relay has begun to listen too, and while it restarts."""
     def backlogs():
         # For a listening socket, Linux reports the backlog as tcpi_sacked (tcp_get_info).
@@ -83,7 +83,7 @@ def test_inherited_sockets(activation):
     assert submit(activation.relay, key, MESSAGE)
 
 
-def test_a_client_that_comes_while_no_relay_runs_waits(activation):
+def test_a_client_that_connects_while_no_relay_runs_is_served_later(activation):
     key = activation.relay.create_key()
     replies = []
     client = threading.Thread(target=lambda: replies.append(submit(activation.relay, key, MESSAGE)))
@@ -156,7 +156,7 @@ def starting(relay, settings, *names):
     ({"http.listen": ["systemd"]}, ["smtp"], ["http.listen: systemd", "https"]),
     ({}, ["smtp", "smtps+proxy"], ["smtps+proxy", "proxy_networks", "empty"]),
 ])
-def test_sockets_that_the_settings_do_not_count_on(own_relay, settings, names, parts):
+def test_systemd_sockets_that_contradict_the_settings_are_refused(own_relay, settings, names, parts):
     relay = own_relay(start=False)
     held, process = starting(relay, {"listen": ["systemd"], **settings}, *names)
     try:
@@ -168,7 +168,7 @@ def test_sockets_that_the_settings_do_not_count_on(own_relay, settings, names, p
             one.close()
 
 
-def test_a_socket_behind_a_load_balancer_and_one_that_nothing_uses(own_relay):
+def test_a_proxied_socket_is_served_and_an_unused_socket_is_reported(own_relay):
     relay = own_relay(start=False)
     held, process = starting(
         relay, {"listen": ["systemd"], "proxy_networks": ["127.0.0.1"]}, "smtp+proxy", "smtp", "https")
@@ -192,7 +192,7 @@ def test_a_socket_behind_a_load_balancer_and_one_that_nothing_uses(own_relay):
             one.close()
 
 
-def test_the_units_are_without_faults(tmp_path):
+def test_the_systemd_units_are_valid(tmp_path):
     """systemd reads the units. The relay is not installed here, so another program takes its place."""
     for unit in (ROOT / "systemd").iterdir():
         (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/hiveku-relay", "/bin/true"))

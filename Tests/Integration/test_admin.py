@@ -34,13 +34,13 @@ def get(path, target, cookie=None):
     return response, body
 
 
-def test_without_a_page_it_is_said_how_to_have_one(relay):
+def test_admin_login_without_a_page_says_how_to_enable_it(relay):
     result = relay.run("admin", "login", check=False)
     assert result.returncode == 78 and result.stdout == ""
     assert "admin.listen" in result.stderr and "restart" in result.stderr
 
 
-def test_a_page_at_a_unix_socket(own_relay, tmp_path):
+def test_the_operator_page_is_served_on_a_unix_socket(own_relay, tmp_path):
     path = str(tmp_path / "admin.sock")
     relay = own_relay({"admin.listen": f"unix:{path}", "hostname": "gateway.example.com"})
     # Only the relay's user and group may use the socket.
@@ -62,7 +62,7 @@ def test_a_page_at_a_unix_socket(own_relay, tmp_path):
     assert get(path, "/keys", cookie)[0].status == 401
 
 
-def test_a_link_in_json_and_for_another_port(own_relay, tmp_path):
+def test_admin_login_prints_the_link_as_json_and_for_another_port(own_relay, tmp_path):
     path = str(tmp_path / "admin.sock")
     relay = own_relay({"admin.listen": f"unix:{path}"})
     document = json.loads(relay.run("admin", "login", "--json", "--port", "9000").stdout)
@@ -72,7 +72,7 @@ def test_a_link_in_json_and_for_another_port(own_relay, tmp_path):
     assert result.returncode == 64 and mentions(result.stderr, "--port", "1 to 65535")
 
 
-def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_relay):
+def test_messages_dropped_on_the_page_are_counted_first_and_logged(own_relay):
     # Without SES, a live message stays in the queue.
     relay = own_relay(PAGE)
     key = relay.create_key("live", name="Leaving")
@@ -88,7 +88,7 @@ def test_what_is_dropped_on_the_page_is_told_by_the_log_and_counted_before(own_r
     assert relay.log_text().count("reason=\"dropped: ") == 2, relay.log_text()
 
 
-def test_messages_are_found_by_words_without_a_page(relay):
+def test_messages_list_can_search_by_words_without_the_page(relay):
     key = relay.create_key("test")
     submit(
         relay, key, "From: shop@example.com\r\nTo: a@b.example\r\nSubject: =?utf-8?q?Caf=C3=A9_in_Lyon?=\r\n\r\nText\r\n".encode(),

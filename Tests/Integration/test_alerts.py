@@ -27,15 +27,15 @@ def promtool():
     return run
 
 
-def test_the_rules_are_in_order(promtool):
+def test_promtool_accepts_the_alert_rules(promtool):
     promtool("check", "rules", str(RULES))
 
 
-def test_each_alert_goes_off_when_it_should(promtool):
+def test_each_alert_fires_when_it_should(promtool):
     promtool("test", "rules", str(CASES))
 
 
-def test_each_alert_is_tried_both_ways():
+def test_each_alert_has_a_firing_and_a_silent_case():
     alerts = set(re.findall(r"alert: (\w+)", RULES.read_text()))
     assert len(alerts) >= 12
     expectations = re.findall(r"alertname: (\w+)\n +eval_time: \w+\n +exp_alerts:( \[\])?", CASES.read_text())

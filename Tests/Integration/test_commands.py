@@ -62,7 +62,7 @@ def test_a_key_from_creation_to_revocation(relay):
     assert relay.run("keys", "rotate", key_id(key), check=False).returncode == 1
 
 
-def test_creation_as_json_holds_the_key(relay):
+def test_creating_a_key_with_json_output_includes_the_key(relay):
     created = relay.json("keys", "create", "--name", "x", "--environment", "test", "--scope", "email:send")[0]
     assert set(created) == KEY_NAMES | {"key"}
     assert relay.run("keys", "check", created["key"]).returncode == 0
@@ -84,7 +84,7 @@ def test_a_key_without_scope_is_warned_about(relay):
     (["--per-day", "0"], ["--per-day", "1"]),
     (["--expires-in", "soon"], ["--expires-in"]),
 ])
-def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, parts):
+def test_invalid_key_rules_are_refused_with_a_correction(relay, arguments, parts):
     result = relay.run("keys", "create", "--name", "x", "--environment", "test", *arguments, check=False)
     assert result.returncode == 64
     # Only the message counts, not the line about the command's usage.
@@ -92,7 +92,7 @@ def test_wrong_rules_are_refused_with_what_would_be_right(relay, arguments, part
     assert result.stdout == ""
 
 
-def test_the_table_of_keys_names_what_to_look_at(relay):
+def test_the_table_of_keys_flags_keys_that_need_attention(relay):
     never = relay.create_key(name="never used")
     scopeless = relay.create_key(scopes=(), name="scopeless")
     batch = relay.create_key(scopes=("email:batch",), name="batches")
@@ -107,7 +107,7 @@ def test_the_table_of_keys_names_what_to_look_at(relay):
     assert key_id(never) not in unused
 
 
-def test_a_key_for_batches_alone(relay):
+def test_a_key_can_have_only_the_batch_scope(relay):
     arguments = ["keys", "create", "--name", "batches", "--environment", "test"]
     created = relay.run(*arguments, "--scope", "email:batch")
     assert "--scope email:send" not in created.stderr
@@ -146,7 +146,7 @@ def test_messages_listed_shown_and_waited_for(relay):
     assert message_id in relay.run("messages", "list", "--key", key_id(key)).stdout
 
 
-def test_waiting_in_vain_says_what_there_is(relay):
+def test_a_wait_that_times_out_reports_the_messages_found(relay):
     key = relay.create_key()
     result = relay.run("messages", "wait", "--key", key_id(key), "--timeout", "100ms", check=False)
     assert result.returncode == 1 and mentions(result.stderr, "100ms", "no ", "message")
@@ -181,7 +181,7 @@ def test_operator_actions_on_messages(relay):
     assert relay.run("messages", "show", "0000000000000", check=False).returncode == 1
 
 
-def test_tags_and_times(own_relay):
+def test_messages_list_filters_by_tag_and_schedule(own_relay):
     relay = own_relay()
     key = relay.create_key()
     at = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(hours=1)
@@ -254,16 +254,16 @@ def test_serving_without_certificates_says_what_to_set(own_relay):
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["keys", "show"], ["keys", "show", "too-long-for-an-id"], ["serve", "--what"]])
-def test_wrong_usage_is_64(relay, arguments):
+def test_wrong_usage_exits_with_status_64(relay, arguments):
     assert relay.run(*arguments, check=False).returncode == 64
 
 
-def test_an_unknown_key_is_1(relay):
+def test_an_unknown_key_exits_with_status_1(relay):
     result = relay.run("keys", "show", "AAAAAAAA", check=False)
     assert result.returncode == 1 and mentions(result.stderr, "no key", "AAAAAAAA")
 
 
-def test_every_command_teaches(relay):
+def test_every_command_has_help(relay):
     import subprocess
     from relay import BINARY
     for command in [[], ["serve"], ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "show"], ["keys", "update"],
@@ -274,7 +274,7 @@ def test_every_command_teaches(relay):
         assert result.returncode == 0 and "OVERVIEW" in result.stdout
 
 
-def test_a_key_in_place_of_its_id(relay):
+def test_commands_accept_a_key_in_place_of_its_id_and_never_print_it(relay):
     """Every command that expects a key's id also accepts the key. After a leak, the key may be all that the operator has.
 
     No error message repeats the key.

@@ -204,7 +204,7 @@ def with_single_blanks(value):
 
 
 @pytest.mark.parametrize("reader", COMMANDS)
-def test_readers_find_what_was_given(composed, reader):
+def test_mail_parsers_find_exactly_what_the_application_gave(composed, reader):
     found = read(reader, composed)
     assert len(found) == len(EMAILS)
     wrong = {}
@@ -217,12 +217,12 @@ def test_readers_find_what_was_given(composed, reader):
 
 
 @pytest.mark.parametrize("reader", COMMANDS)
-def test_readers_find_large_and_empty_files(reader):
+def test_mail_parsers_find_large_and_empty_attachments(reader):
     assert read(reader, messages([LARGE])) == [expected(LARGE)]
 
 
 @pytest.mark.parametrize("character", ["\r\n", "\r", "\n", "\0", "\r\n ", "\r\n\r\n", "\u0085", "\u2028"])
-def test_no_value_begins_a_field(character):
+def test_no_value_can_inject_a_header_field(character):
     bait = f"a{character}Bcc: evil@x.example"
     tried = {
         "from": email(**{"from": f"{bait} <app@shop.example>"}),

@@ -56,7 +56,7 @@ def listed(relay):
     return {m["id"]: m for m in relay.json("messages", "list", "--limit", "1000")}
 
 
-def test_a_relay_goes_on_in_postgresql_and_back(relay, server, tmp_path):
+def test_a_relay_moves_to_postgresql_and_back_without_loss(relay, server, tmp_path):
     url = server.create_database("there")
     relay.start()
     key = relay.create_key()
@@ -93,7 +93,7 @@ def test_a_relay_goes_on_in_postgresql_and_back(relay, server, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["to PostgreSQL", "to SQLite"])
-def test_a_copy_that_is_killed_is_repeated(relay, server, tmp_path, way):
+def test_a_killed_copy_can_be_repeated(relay, server, tmp_path, way):
     relay.start()
     key = relay.create_key()
     ids = [submit(relay, key, (LARGE, SMALL)[n % 4 > 0].replace(b"Subject: ", b"Subject: %d " % n)) for n in range(40)]
@@ -131,7 +131,7 @@ def test_a_copy_that_is_killed_is_repeated(relay, server, tmp_path, way):
     relay.wait_for_state(submit(relay, key, SMALL), "simulated")
 
 
-def test_an_unfinished_copy_is_no_relays_database(relay, server, tmp_path):
+def test_an_unfinished_copy_is_not_usable_as_a_database(relay, server, tmp_path):
     relay.start()
     relay.create_key()
     relay.stop()
@@ -158,7 +158,7 @@ def test_the_password_can_come_from_a_file(relay, server, tmp_path):
     assert taken.returncode == 1 and mentions(taken.stderr, "PostgreSQL database", "empty")
 
 
-def test_what_can_not_be_copied_is_refused_without_a_password(relay, tmp_path):
+def test_a_refused_copy_does_not_print_the_password(relay, tmp_path):
     relay.run("keys", "create", "--name", "a", "--environment", "test", "--scope", "email:send")
     database = tmp_path / "relay.db"
     for source, target, status, parts in (

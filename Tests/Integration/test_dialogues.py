@@ -213,7 +213,7 @@ def test_dialogue(path, own_relay, relay):
             raise AssertionError(f"{path.name}, at '{line}': {error}") from error
 
 
-def test_every_reason_word_is_provoked():
+def test_every_reason_word_has_a_test_that_provokes_it():
     """For each reason word that README lists, a dialogue gets a reply with it from a real connection, or a test named here does."""
     elsewhere = {
         "storage",  # faults/test_storage.py, because it needs a full disk

@@ -96,7 +96,7 @@ def patient(own_relay, ses, tmp_path):
     return make
 
 
-def test_all_is_well(patient):
+def test_doctor_finds_no_problem_in_a_healthy_relay(patient):
     patient = patient()
     checks = patient.examine()
     assert but_ok(checks) == []
@@ -115,7 +115,7 @@ def test_all_is_well(patient):
     assert re.search(r"(?m)^ok {7}certificate  /", text) and "\x1b" not in text
 
 
-def test_no_live_keys_no_questions(patient):
+def test_doctor_asks_ses_nothing_without_a_usable_live_key(patient):
     patient = patient(start=False, live=False)
     patient.relay.create_key("test")
     expired = patient.relay.create_key("live", expires_in="1ms")
@@ -146,7 +146,7 @@ def test_a_wildcard_covers_the_host_name(patient):
     assert but_ok(patient(names=["*.example.com"]).examine()) == []
 
 
-def test_files_of_certificates_that_can_not_be_used(patient, tmp_path):
+def test_doctor_reports_unusable_certificate_files(patient, tmp_path):
     patient = patient()
     relay = patient.relay
     other, other_key = issue(tmp_path, name="other")
@@ -191,7 +191,7 @@ def test_the_relay_is_not_running(patient):
     (b"220 relay.example.com ESMTP Hiveku Relay\r\n250-relay.example.com\r\n250 SIZE 1\r\n", ["not", "STARTTLS"]),
     (b"220 relay.example.com ESMTP Hiveku Relay\r\n250 STARTTLS\r\n220 2.0.0 Go\r\nnonsense, not TLS at all", ["not", "TLS"]),
 ])
-def test_somebody_else_at_the_port(patient, talk, parts):
+def test_doctor_recognizes_another_program_on_the_port(patient, talk, parts):
     patient = patient(start=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve():
@@ -254,7 +254,7 @@ def test_listeners_of_http(patient, tmp_path, kind, answer, outcome, parts):
     assert all(part in check["found"] for part in [place, *parts]), check
 
 
-def test_sockets_of_http_that_systemd_passes_on(patient):
+def test_doctor_skips_http_sockets_passed_by_systemd(patient):
     checks = of(patient({"http.listen": ["systemd"]}, start=False).examine(), "listeners")
     assert checks[-1]["outcome"] == "skipped" and "systemctl list-sockets" in checks[-1]["remedy"]
 
@@ -272,7 +272,7 @@ def test_there_is_no_database(patient):
     assert sorted(os.listdir(patient.relay.directory)) == before
 
 
-def test_a_database_that_is_none(patient):
+def test_doctor_reports_a_file_that_is_not_a_database(patient):
     patient = patient(start=False, live=False)
     (patient.relay.directory / "relay.db").write_bytes(b"A" * 8192)
     (patient.relay.directory / "relay.db").chmod(0o600)
@@ -321,7 +321,7 @@ def test_a_database_that_the_relay_may_not_write(patient):
     assert str(path) in check["found"] and "chown daemon: " in check["remedy"]
 
 
-def test_held_lane_and_senders_of_late(patient):
+def test_doctor_reports_a_held_lane_and_checks_recent_sender_domains(patient):
     patient = patient({"ses.region": ""}, live=False, names=["relay.example.com", "localhost"])
     key = patient.relay.create_key("live")
     submit(patient.relay, key, b"From: a@Mail.Example.org\r\n\r\nx\r\n", sender="a@Mail.Example.org")
@@ -342,7 +342,7 @@ def test_held_lane_and_senders_of_late(patient):
     assert check["outcome"] == "ok" and mentions(check["found"], "mail.example.org", REGION, " example.org")
 
 
-def test_nobody_knows_which_domains(patient):
+def test_doctor_skips_identities_if_no_sender_domain_is_known(patient):
     patient = patient(live=False)
     patient.relay.create_key("live")
     expect(patient.examine(), "identity", "skipped", "--allow-domain")
@@ -363,7 +363,7 @@ def test_accounts(patient, account, name, outcome, words):
     expect(patient.examine(), name, outcome, *words)
 
 
-def test_no_limit(patient):
+def test_doctor_reports_an_unlimited_ses_quota(patient):
     patient = patient()
     patient.ses.account["SendQuota"]["Max24HourSend"] = -1.0
     checks = patient.examine()
@@ -385,13 +385,13 @@ def test_identities(patient):
     assert f"create-email-identity --email-identity unknown.example --region {REGION}" in found[2]["remedy"]
 
 
-def test_the_domain_of_reports_to_senders_is_asked_about_too(patient):
+def test_doctor_checks_the_sender_domain_of_bounce_reports_too(patient):
     checks = patient({"bounces.from": "bounces@reports.example.net"}).examine()
     expect(checks, "identity", "problem", "no identity", "reports.example.net")
     assert "bounces@reports.example.net" in of(checks, "bounces")[0]["found"]
 
 
-def test_the_policy_denies_the_questions(patient):
+def test_doctor_reports_an_iam_policy_that_denies_its_requests(patient):
     patient = patient()
     patient.ses.account_refusal = (403, "AccessDeniedException", "User is not authorized to perform ses:GetAccount")
     found = but_ok(patient.examine())
@@ -429,7 +429,7 @@ def test_credentials_refused(patient):
 @pytest.mark.parametrize("ahead, outcome, parts", [
     (10_900, "problem", ["3 hours", "behind"]), (-10_900, "problem", ["3 hours", "ahead"]),
     (90, "warning", ["seconds", "behind"]), (30, "ok", ["seconds", "behind"]), (0, "ok", ["agrees"])])
-def test_clocks_apart(patient, ahead, outcome, parts):
+def test_doctor_checks_the_clock_skew_against_aws(patient, ahead, outcome, parts):
     patient = patient()
     patient.ses.clock_ahead = ahead
     checks = patient.examine()
@@ -448,7 +448,7 @@ def test_a_clock_that_aws_refuses(patient):
     assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["ok", "skipped", "problem"] + ["skipped"] * 3
 
 
-def test_ses_is_not_there(patient):
+def test_doctor_reports_that_ses_is_unreachable(patient):
     patient = patient({"ses.endpoint": f"http://127.0.0.1:{free_port()}"})
     checks = patient.examine()
     assert [c["outcome"] for c in checks if c["name"] in SES_SUBJECTS] == ["problem"] + ["skipped"] * 5
@@ -463,7 +463,7 @@ def test_every_mistake_in_the_settings(patient):
     assert "line 1" in checks[0]["remedy"] and "line 3" in checks[1]["remedy"]
 
 
-def test_a_terminal_gets_lines_of_its_width(patient):
+def test_output_is_wrapped_to_the_terminal_width(patient):
     import fcntl
     import pty
     import struct

@@ -42,7 +42,7 @@ def leaves(command, words=()):
     return [leaf for c in below for leaf in leaves(c, words)] if below else [(words, command)]
 
 
-def test_the_pages_are_without_faults(documents):
+def test_the_man_pages_are_valid(documents):
     pages = sorted((documents / "man").iterdir())
     assert {page.name for page in pages} == {
         "hiveku-relay.1", "hiveku-relay.yaml.5",

@@ -87,7 +87,7 @@ def test_a_domain_is_added_set_up_and_verified(live, identities, dns):
     assert again.status == 200 and again.json == verified and "Location" not in again.fields
 
 
-def test_what_dns_has_is_told_apart(live, dns):
+def test_found_wrong_and_unknown_dns_records_are_distinguished(live, dns):
     domain = add(live, "example.com")
     first, second, third = (record["name"] for record in domain["records"][:3])
     dns.set("CNAME", first, domain["records"][0]["value"].upper() + ".")
@@ -123,20 +123,20 @@ def test_a_mail_from_domain_needs_its_records(live, identities, dns):
 @pytest.mark.parametrize("state, status", [
     ("PENDING", "pending"), ("SUCCESS", "verified"), ("FAILED", "failed"), ("TEMPORARY_FAILURE", "temporary_failure"),
     ("NOT_STARTED", "not_started")])
-def test_each_state_of_ses_is_told(live, identities, state, status):
+def test_each_ses_verification_state_is_mapped_to_a_status(live, identities, state, status):
     identities.verify("example.com", verified=state == "SUCCESS", VerificationStatus=state)
     assert live.get(f"{PATH}/example.com").json["status"] == status
     assert live.get(PATH).json["data"][0]["status"] == status
 
 
-def test_a_name_in_any_script_is_one_domain(live, identities):
+def test_a_domain_name_is_the_same_in_unicode_and_punycode(live, identities):
     domain = add(live, "Bücher.example")
     assert (domain["name"], domain["unicode_name"]) == ("xn--bcher-kva.example", "bücher.example")
     assert list(identities.identities) == ["xn--bcher-kva.example"]
     assert live.get(f"{PATH}/b%C3%BCcher.example").json["name"] == "xn--bcher-kva.example"
 
 
-def test_lists_go_by_name_through_all_pages(live, identities):
+def test_domains_are_listed_by_name_across_all_pages(live, identities):
     identities.page_size = 3
     for number in range(8):
         identities.verify(f"d{7 - number}.example")
@@ -158,7 +158,7 @@ def test_lists_go_by_name_through_all_pages(live, identities):
     ((500, "InternalFailure", "x"), 502, "ses", "500"),
     ((403, "ExpiredTokenException", "The token is expired"), 502, "ses", "credentials"),
 ])
-def test_what_ses_refuses_is_told(live, identities, refusal, status, code, words):
+def test_a_refusal_by_ses_is_reported(live, identities, refusal, status, code, words):
     identities.refusals["CreateEmailIdentity"] = refusal
     answer = live.post(PATH, {"name": "example.com"})
     assert (answer.status, answer.code) == (status, code) and words in answer.json["detail"], answer
@@ -168,7 +168,7 @@ def test_what_ses_refuses_is_told(live, identities, refusal, status, code, words
     assert live.get(PATH).status == status
 
 
-def test_nothing_is_found_that_is_not_there(live):
+def test_an_unknown_domain_is_not_found(live):
     for answer in (live.get(f"{PATH}/example.com"), live.post(f"{PATH}/example.com/verify")):
         assert (answer.status, answer.code) == (404, "not-found")
 
@@ -180,7 +180,7 @@ def test_when_ses_is_down_the_answer_says_so(live, identities):
     assert live.get(PATH).json == {"data": [], "next_cursor": None}
 
 
-def test_a_ses_that_hangs_occupies_few_and_ends_in_time(own_relay, identities):
+def test_a_hanging_ses_blocks_few_requests_and_they_time_out(own_relay, identities):
     relay = own_relay(live_settings(identities), ses.CREDENTIALS)
     key = relay.create_key("live", SCOPES)
     identities.gate = threading.Event()
@@ -216,7 +216,7 @@ def test_without_a_region_live_domains_are_refused(relay):
         assert (answer.status, answer.code) == (502, "ses") and "ses.region" in answer.json["detail"]
 
 
-def test_moto_takes_the_calls(own_relay):
+def test_moto_accepts_the_ses_calls_for_domains(own_relay):
     """Tests the shapes of the calls with a server that other people wrote."""
     with sqs.serving() as url:
         relay = own_relay({**HTTP, "ses.region": ses.REGION, "ses.endpoint": url}, ses.CREDENTIALS)
@@ -244,7 +244,7 @@ def test_a_simulated_domain_needs_neither_ses_nor_dns(relay):
         assert api.get(f"{PATH}/other.example").code == "not-found"
 
 
-def test_a_key_sees_adds_and_verifies_what_its_allowlist_has(relay):
+def test_a_key_can_only_see_add_and_verify_domains_on_its_allowlist(relay):
     everyone = relay.create_key("test", SCOPES)
     tenant = relay.create_key("test", SCOPES, allow_domain=["mine.example", "*.shop.example"])
     with API(relay, everyone) as api:
@@ -269,7 +269,7 @@ def test_other_scopes_are_not_enough(relay):
         assert [(a.status, a.code) for a in (api.get(PATH), api.post(PATH, {"name": "example.com"}))] == [(403, "scope")] * 2
 
 
-def test_a_wrong_name_is_told_with_its_place(relay):
+def test_an_invalid_domain_name_is_reported_with_its_json_pointer(relay):
     with API(relay, relay.create_key("test", SCOPES)) as api:
         for body, pointer in [
                 ({"name": "a@example.com"}, "#/name"), ({"name": "example"}, "#/name"), ({}, "#/name"), ({"name": 7}, "#/name"),

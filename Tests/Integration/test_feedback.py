@@ -74,7 +74,7 @@ def status(relay):
     return relay.json("feedback", "status")[0]
 
 
-def test_every_kind_is_recorded_and_deleted(relay, queue):
+def test_every_kind_of_event_is_recorded_and_deleted_from_the_queue(relay, queue):
     _, ses_id = sent(relay, ["a@example.net", "b@example.net"])
     one, both = ["a@example.net"], ["a@example.net", "b@example.net"]
     queue.put(
@@ -98,7 +98,7 @@ def test_every_kind_is_recorded_and_deleted(relay, queue):
         ("live", "a@example.net", "hard_bounce"), ("live", "b@example.net", "complaint")]
 
 
-def test_what_is_told_twice_and_out_of_order_counts_once(relay, queue):
+def test_duplicate_and_out_of_order_events_count_once(relay, queue):
     _, ses_id = sent(relay)
     delivery = event("Delivery", ses_id, ["to@example.net"])
     queue.put(event("Complaint", ses_id, ["TO@example.net"], at="2026-11-25T00:00:00Z"), delivery, notification(delivery),
@@ -108,7 +108,7 @@ def test_what_is_told_twice_and_out_of_order_counts_once(relay, queue):
     assert events(relay) == [("to@example.net", "complained"), ("to@example.net", "delivered")]
 
 
-def test_one_of_fifty_recipients(relay, queue):
+def test_an_event_for_one_of_fifty_recipients_affects_only_that_one(relay, queue):
     recipients = [f"r{i}@example.net" for i in range(50)]
     _, ses_id = sent(relay, recipients)
     queue.put(event("Bounce", ses_id, ["r17@example.net"]), event("Delivery", ses_id, ["stranger@example.net"]))
@@ -117,7 +117,7 @@ def test_one_of_fifty_recipients(relay, queue):
     assert events(relay) == [("r17@example.net", "bounced")]
 
 
-def test_an_event_that_comes_before_its_send_is_on_record_waits(relay, queue):
+def test_an_event_that_arrives_before_its_send_is_recorded_waits(relay, queue):
     message_id, ses_id = sent(relay)
     queue.put(event("Delivery", "not-known-yet", ["to@example.net"]))
     relay.wait_until(lambda: status(relay)["waiting"] == 1, "the event waits")
@@ -131,7 +131,7 @@ def test_an_event_that_comes_before_its_send_is_on_record_waits(relay, queue):
     relay.wait_until(lambda: status(relay)["waiting"] == 0, "nothing waits")
 
 
-def test_what_is_no_event_is_told_counted_and_deleted(relay, queue):
+def test_a_message_that_is_not_an_event_is_logged_counted_and_deleted(relay, queue):
     _, ses_id = sent(relay)
     queue.put("this is no JSON hidden@example.net", {"Type": "Notification"}, event("Bounce", "", ["to@example.net"]), "[]",
               event("Delivery", ses_id, ["to@example.net"]))
@@ -152,7 +152,7 @@ def test_a_message_of_256_kib_is_read(relay, queue):
     empty(relay, queue)
 
 
-def test_a_thousand_at_once(relay, queue):
+def test_a_thousand_events_at_once_are_recorded(relay, queue):
     recipients = [f"r{i}@example.net" for i in range(50)]
     ids = [sent(relay, recipients)[1] for _ in range(2)]
     queue.put(*[event("Delivery", ses_id, [r], at=f"2026-11-24T14:33:{n:02d}Z")
@@ -161,7 +161,7 @@ def test_a_thousand_at_once(relay, queue):
     empty(relay, queue)
 
 
-def test_what_came_while_the_relay_was_down_is_read_when_it_is_back(relay, queue):
+def test_events_that_arrived_while_the_relay_was_down_are_read_later(relay, queue):
     _, ses_id = sent(relay)
     relay.stop()
     queue.put(event("Delivery", ses_id, ["to@example.net"]))
@@ -171,7 +171,7 @@ def test_what_came_while_the_relay_was_down_is_read_when_it_is_back(relay, queue
     empty(relay, queue)
 
 
-def test_the_relay_ends_at_once_while_it_waits_for_messages(relay, queue):
+def test_the_relay_stops_at_once_during_a_long_poll(relay, queue):
     relay.wait_until(lambda: status(relay)["last_answer_at"] or True, "running")
     began = time.monotonic()
     assert relay.stop() == 0
@@ -179,7 +179,7 @@ def test_the_relay_ends_at_once_while_it_waits_for_messages(relay, queue):
     assert time.monotonic() - began < 15
 
 
-def test_an_outage_is_told_once_with_its_remedy_and_ends_by_itself(own_relay):
+def test_an_sqs_outage_is_reported_once_with_a_remedy_and_ends_by_itself(own_relay):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     relay = own_relay({"ses.region": sqs.REGION, "ses.endpoint": url,
@@ -202,7 +202,7 @@ def test_an_outage_is_told_once_with_its_remedy_and_ends_by_itself(own_relay):
         relay.stop()
 
 
-def test_what_cannot_be_committed_is_not_deleted(relay, queue):
+def test_an_event_that_cannot_be_committed_is_not_deleted(relay, queue):
     _, ses_id = sent(relay)
     # Another process locks the database for longer than the relay waits.
     database = sqlite3.connect(f"{relay.directory}/relay.db", timeout=60, isolation_level=None)
@@ -216,7 +216,7 @@ def test_what_cannot_be_committed_is_not_deleted(relay, queue):
     empty(relay, queue)
 
 
-def test_metrics_tell_of_events(own_relay, moto, queue):
+def test_metrics_count_events(own_relay, moto, queue):
     port = free_port()
     chosen = settings(moto, queue.url)
     del chosen["ses.configuration_set"]
@@ -236,7 +236,7 @@ def test_metrics_tell_of_events(own_relay, moto, queue):
 # -- commands
 
 
-def test_status_without_a_queue_says_what_is_then_unknown(own_relay):
+def test_feedback_status_without_a_queue_is_off_and_points_to_the_help(own_relay):
     relay = own_relay()
     assert status(relay)["state"] == "off"
     assert "feedback --help" in relay.run("feedback", "status").stdout
@@ -274,7 +274,7 @@ def test_the_template_holds_what_the_relay_needs():
     assert lines == {"ses": {"region": "x", "configuration_set": "x"}, "feedback": {"queue_url": "x"}}
 
 
-def test_doctor_looks_at_the_queue_and_at_what_arrives(own_relay, moto, queue):
+def test_doctor_checks_the_queue_and_reports_a_missing_one(own_relay, moto, queue):
     relay = own_relay(settings(moto, queue.url), sqs.CREDENTIALS)
     relay.wait_until(lambda: status(relay)["last_answer_at"] or True, "running")
     found = [c for c in json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"] if c["name"] == "feedback"]
@@ -285,7 +285,7 @@ def test_doctor_looks_at_the_queue_and_at_what_arrives(own_relay, moto, queue):
     assert found[0]["outcome"] == "problem" and mentions(found[0]["found"], queue.url + "-other", "feedback.queue_url")
 
 
-def test_doctor_says_what_is_unknown_without_a_queue(own_relay):
+def test_doctor_warns_if_there_is_no_event_queue(own_relay):
     relay = own_relay()
     relay.create_key("live")
     checks = json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"]

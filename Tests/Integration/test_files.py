@@ -45,7 +45,7 @@ def demo(directory, until=None):
 READY = "messages list"
 
 
-def test_the_demos_files_are_its_users_alone(tmp_path):
+def test_the_demos_files_are_accessible_only_to_its_user(tmp_path):
     # The umask does not matter: here it is 0.
     status, _, errors = demo(tmp_path, READY)
     assert status == 0, errors
@@ -59,7 +59,7 @@ def test_the_demos_files_are_its_users_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["relay.yaml", "demo-key", "relay.yaml.new", "demo-key.new"])
-def test_the_demo_writes_through_no_link(tmp_path, name):
+def test_the_demo_does_not_write_through_a_symlink(tmp_path, name):
     victim = tmp_path / "victim"
     victim.write_text("untouched")
     state = tmp_path / ".hiveku-relay"
@@ -71,7 +71,7 @@ def test_the_demo_writes_through_no_link(tmp_path, name):
     assert not (state / name).is_symlink()
 
 
-def test_the_demo_uses_no_directory_that_is_a_link(tmp_path):
+def test_the_demo_refuses_a_directory_that_is_a_symlink(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / ".hiveku-relay").symlink_to(elsewhere)
@@ -80,7 +80,7 @@ def test_the_demo_uses_no_directory_that_is_a_link(tmp_path):
     assert list(elsewhere.iterdir()) == []
 
 
-def test_the_demo_uses_no_directory_that_others_may_write_to(tmp_path):
+def test_the_demo_refuses_a_directory_that_others_may_write_to(tmp_path):
     (tmp_path / ".hiveku-relay").mkdir()
     (tmp_path / ".hiveku-relay").chmod(0o777)
     status, _, errors = demo(tmp_path)
@@ -95,7 +95,7 @@ def test_the_demo_uses_no_directory_that_others_may_write_to(tmp_path):
 
 
 @needs_root
-def test_the_demo_uses_no_directory_of_another_user(tmp_path):
+def test_the_demo_refuses_a_directory_of_another_user(tmp_path):
     tmp_path.chmod(0o1777)
     state = tmp_path / ".hiveku-relay"
     state.mkdir(mode=0o700)
@@ -106,7 +106,7 @@ def test_the_demo_uses_no_directory_of_another_user(tmp_path):
 
 
 @needs_root
-def test_roots_demo_in_somebodys_directory_is_theirs(open_directory):
+def test_a_demo_by_root_in_a_users_directory_runs_as_that_user(open_directory):
     home = open_directory / "home"
     home.mkdir()
     os.chown(home, OTHER, OTHER)
@@ -128,7 +128,7 @@ def test_roots_demo_in_somebodys_directory_is_theirs(open_directory):
 
 
 @needs_root
-def test_roots_serve_becomes_the_owner_of_the_directory(own_relay, open_directory):
+def test_serve_by_root_switches_to_the_owner_of_the_state_directory(own_relay, open_directory):
     """This works with ports that only root may bind too, because the relay binds its ports first."""
     relay = own_relay(start=False)
     state = open_directory / "state"
@@ -196,7 +196,7 @@ def pipe(tmp_path):
 
 @pytest.mark.parametrize("command", [["config", "check"], ["keys", "list"], ["serve"], ["doctor"]])
 @pytest.mark.parametrize("what", ["pipe", "/dev/zero", "directory"])
-def test_a_settings_file_that_is_none(tmp_path, pipe, command, what):
+def test_a_settings_path_that_is_not_a_regular_file_is_refused(tmp_path, pipe, command, what):
     path = {"pipe": pipe, "directory": tmp_path}.get(what, what)
     result = subprocess.run(
         [BINARY, *command, "--config", path], capture_output=True, text=True, timeout=DEADLINE, env=clean_environment())
@@ -207,7 +207,7 @@ def test_a_settings_file_that_is_none(tmp_path, pipe, command, what):
 
 
 @pytest.mark.parametrize("setting", ["tls.certificate", "tls.private_key", "database"])
-def test_a_pipe_in_place_of_another_file(own_relay, pipe, setting):
+def test_a_pipe_in_place_of_a_regular_file_is_refused(own_relay, pipe, setting):
     relay = own_relay(start=False)
     relay.write_settings({setting: str(pipe) if setting == "database" else [str(pipe)]})
     result = relay.run("serve", check=False)
@@ -218,7 +218,7 @@ def test_a_pipe_in_place_of_another_file(own_relay, pipe, setting):
 # -- secrets
 
 
-def test_a_file_with_secrets_that_everybody_may_read_is_told(own_relay):
+def test_a_world_readable_file_with_secrets_is_reported(own_relay):
     relay = own_relay(start=False)
     credentials = relay.directory / "aws"
     credentials.write_text("[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n")
@@ -253,7 +253,7 @@ MANGLED = [
     ["keys", "create", "--environment", "test", "--name", "a", "--allow-domain"],
     ["keys", "create", "--environment", "test", "--name", "a", "--scope"], ["keys", "create", "--name", "a", "--environment"],
     ["messages", "list", "--key"], ["keys"]])
-def test_no_mangled_key_is_repeated(relay, arguments):
+def test_error_messages_never_repeat_a_mangled_key(relay, arguments):
     for text in MANGLED:
         result = relay.run(*arguments, text, check=False)
         told = (result.stdout + result.stderr).lower()
@@ -266,7 +266,7 @@ SERVER = "postgresql://relay:open-sesame@127.0.0.1:1/relay"
 
 
 @pytest.mark.parametrize("command", [["keys", "list"], ["status"], ["doctor"], ["doctor", "--json"], ["config", "check"], ["serve"]])
-def test_the_password_of_the_database_is_not_told(own_relay, command):
+def test_the_database_password_is_never_printed(own_relay, command):
     relay = own_relay(start=False)
     relay.write_settings({"database": SERVER})
     os.chmod(relay.config, 0o644)
@@ -280,7 +280,7 @@ def test_the_password_of_the_database_is_not_told(own_relay, command):
         assert "postgresql://relay@127.0.0.1:1/relay" in told
 
 
-def test_a_file_of_passwords_that_others_may_read_is_told(own_relay):
+def test_a_password_file_that_others_may_read_is_reported(own_relay):
     relay = own_relay(start=False)
     passwords = relay.directory / "pgpass"
     passwords.write_text("*:*:*:*:open-sesame\n")

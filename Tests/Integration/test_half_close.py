@@ -113,7 +113,7 @@ def plain_relay(own_relay):
     return own_relay({"submission.plaintext_auth_networks": ["127.0.0.0/8"]})
 
 
-def test_the_end_of_a_message_is_answered(plain_relay, dialogue):
+def test_a_message_is_answered_after_a_half_close(plain_relay, dialogue):
     key = plain_relay.create_key()
     said = dialogue(
         plain_relay, b"EHLO client\r\n", login(key), b"MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n",
@@ -122,7 +122,7 @@ def test_the_end_of_a_message_is_answered(plain_relay, dialogue):
     assert said.endswith("\r\n")
 
 
-def test_a_large_message_is_answered_too(plain_relay, dialogue):
+def test_a_large_message_is_answered_after_a_half_close(plain_relay, dialogue):
     key = plain_relay.create_key()
     body = b"From: from@example.com\r\n\r\n" + (b"x" * 70 + b"\r\n") * 10_000 + b".\r\n"
     said = dialogue(
@@ -142,7 +142,7 @@ def test_a_refused_login_is_answered(plain_relay, dialogue):
         assert "[scope]\r\n" in dialogue(plain_relay, b"EHLO client\r\n", login(key))
 
 
-def test_a_message_that_is_slowed_down_is_answered(own_relay, dialogue):
+def test_a_rate_delayed_message_is_answered_after_a_half_close(own_relay, dialogue):
     relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.0/8"]})
     key = relay.create_key(per_second=2, burst=1)
     for number in range(3):
@@ -152,7 +152,7 @@ def test_a_message_that_is_slowed_down_is_answered(own_relay, dialogue):
         assert "\r\n250 2.0.0 Ok: queued as " in said
 
 
-def test_half_a_message_is_not_taken(plain_relay, dialogue):
+def test_an_incomplete_message_is_not_accepted_after_a_half_close(plain_relay, dialogue):
     key = plain_relay.create_key()
     said = dialogue(
         plain_relay, b"EHLO client\r\n", login(key), b"MAIL FROM:<from@example.com>\r\nRCPT TO:<to@example.net>\r\nDATA\r\n",
@@ -161,7 +161,7 @@ def test_half_a_message_is_not_taken(plain_relay, dialogue):
     assert plain_relay.run("messages", "list").stdout.count("queued") == 0
 
 
-def test_a_client_that_reads_slowly_gets_the_last_replies_too(plain_relay):
+def test_a_slow_reader_gets_all_replies_after_a_half_close(plain_relay):
     """The relay first writes all replies, which have to wait for room in the client's window.
 
     Only then does it close the connection.
@@ -183,7 +183,7 @@ def test_a_client_that_reads_slowly_gets_the_last_replies_too(plain_relay):
     assert received == b"250 2.0.0 Ok\r\n" * count
 
 
-def test_a_client_without_a_key_can_not_send_far_ahead(plain_relay):
+def test_an_unauthenticated_client_cannot_pipeline_without_limit(plain_relay):
     with socket.create_connection(("127.0.0.1", plain_relay.ports["smtp"]), timeout=DEADLINE) as client:
         try:
             client.sendall(b"HELP\r\n" * 400_000)

@@ -100,7 +100,7 @@ def test_all_fields(relay, api):
     ({"tags": [f"x{i}" for i in range(11)]}, "#/tags", "invalid"), ({"headers": {"Date": "x"}}, "#/headers/Date", "invalid"),
     ({"attachments": [{"filename": "a", "content": "!"}]}, "#/attachments/0/content", "invalid"),
     ({"scheduled_at": "tomorrow"}, "#/scheduled_at", "invalid"), ({"template_id": "tpl_1"}, "#/template_id", "invalid")])
-def test_mistakes_are_named_with_their_place(relay, api, change, pointer, code):
+def test_mistakes_in_an_email_are_reported_with_their_json_pointer(relay, api, change, pointer, code):
     email_ = {name: value for name, value in {**EMAIL, **change}.items() if value is not None}
     answer = api.send(email_)
     assert (answer.status, answer.code) == (422, code), answer
@@ -116,7 +116,7 @@ def test_a_refused_attachment(own_relay):
         taken(api.send({**EMAIL, "attachments": [{"filename": "a.txt", "content": "aGk="}]}))
 
 
-def test_all_mistakes_at_once(api):
+def test_all_mistakes_are_reported_at_once(api):
     answer = api.send({"from": "x", "to": ["y", "a@example.com"], "subjekt": "?", "text": 1})
     places = [error["pointer"] for error in answer.json["errors"]]
     assert answer.status == 422 and {"#/from", "#/to/0", "#/subjekt", "#/text"} <= set(places)
@@ -127,7 +127,7 @@ def test_all_mistakes_at_once(api):
 @pytest.mark.parametrize("body", [
     b"", b"{", b"nope", b'{"from": "a@example.com", "from": "b@example.com"}', b"[" * 10000, b'{"a": "\xff"}',
     b'{"a": "\\ud800"}', b"{} {}", b"\xef\xbb\xbf{}"])
-def test_what_is_not_json(api, body):
+def test_a_body_that_is_not_json_is_refused(api, body):
     answer = api.post("/v1/email/send", body)
     assert (answer.status, answer.code) == (400, "invalid"), answer
 
@@ -191,7 +191,7 @@ def test_a_domain_that_is_not_allowed(relay):
         assert (answer.status, answer.code) == (403, "sender-domain")
 
 
-def test_guesses_are_counted_together_with_those_over_smtp(own_relay):
+def test_key_guesses_over_http_count_towards_the_smtp_throttle(own_relay):
     relay = own_relay(HTTP)
     key = relay.create_key()
     with API(relay, unissued_key()) as api:
@@ -220,18 +220,18 @@ def test_paths_and_methods(api):
 
 @pytest.mark.parametrize("fields", [
     {"Content_Type": "text/plain"}, {"Content_Type": "application/x-www-form-urlencoded"}, {"Content_Encoding": "gzip"}])
-def test_types_that_are_not_taken(relay, key, fields):
+def test_unsupported_content_types_are_refused(relay, key, fields):
     with API(relay, key) as api:
         answer = api.send(**fields)
     assert (answer.status, answer.code) == (415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
-def test_types_that_are_taken(api, kind):
+def test_supported_content_types_are_accepted(api, kind):
     taken(api.send(Content_Type=kind))
 
 
-def test_expectations_are_answered_once_key_and_length_are_accepted(relay, key):
+def test_100_continue_is_sent_only_after_key_and_length_are_accepted(relay, key):
     body = json.dumps(EMAIL).encode()
     head = ("POST /v1/email/send HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
             "Content-Length: {}\r\nAuthorization: Bearer {}\r\n\r\n")
@@ -247,7 +247,7 @@ def test_expectations_are_answered_once_key_and_length_are_accepted(relay, key):
             assert answer.startswith((b"HTTP/1.1 401 ", b"HTTP/1.1 413 ")) and b"\r\nConnection: close\r\n" in answer
 
 
-def test_what_is_too_large_is_refused_before_it_is_read(relay, key):
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(relay, key):
     with raw(relay) as connection:
         connection.sendall((
             "POST /v1/email/send HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n"
@@ -291,7 +291,7 @@ def test_batches_of_the_wrong_shape(api, body):
     assert (answer.status, answer.code) == (422, "invalid")
 
 
-def test_a_batch_is_within_the_rates_as_a_whole_or_not_at_all(relay):
+def test_the_rate_limits_accept_a_batch_as_a_whole_or_not_at_all(relay):
     key = relay.create_key(scopes=("email:send", "email:batch"), per_second=1000, per_day=5)
     with API(relay, key) as api:
         assert api.batch([EMAIL] * 3).status == 200
@@ -303,7 +303,7 @@ def test_a_batch_is_within_the_rates_as_a_whole_or_not_at_all(relay):
 
 # -- limits
 
-def test_too_fast(relay):
+def test_a_request_above_the_rate_per_second_is_refused(relay):
     key = relay.create_key(per_second=0.001, burst=2)
     with API(relay, key) as api:
         for left in (1, 0):
@@ -317,7 +317,7 @@ def test_too_fast(relay):
         assert answer.fields["RateLimit"].startswith('"second";r=0;t=')
 
 
-def test_the_day(relay):
+def test_a_request_above_the_daily_cap_is_refused(relay):
     key = relay.create_key(per_day=2, per_second=100)
     with API(relay, key) as api:
         answer = api.send()
@@ -331,7 +331,7 @@ def test_the_day(relay):
         assert (answer.status, answer.code) == (422, "rate-day") and "Retry-After" not in answer.fields
 
 
-def test_one_key_one_cap_over_both_faces(relay):
+def test_http_and_smtp_share_the_daily_cap_of_a_key(relay):
     key = relay.create_key(per_day=3, per_second=100)
     submit(relay, key, MESSAGE)
     with API(relay, key) as api:
@@ -345,7 +345,7 @@ def test_one_key_one_cap_over_both_faces(relay):
 # -- idempotency
 
 @pytest.mark.parametrize("where", ["field", "bare", "quoted"])
-def test_the_same_again_is_answered_as_the_first_time(relay, api, where):
+def test_a_repeated_request_gets_the_first_answer(relay, api, where):
     key = f"order-{where}"
 
     def send(change={}):
@@ -360,13 +360,13 @@ def test_the_same_again_is_answered_as_the_first_time(relay, api, where):
     assert (answer.status, answer.code) == (422, "idempotency-mismatch")
 
 
-def test_the_key_may_stand_in_both_places_if_it_is_the_same(api):
+def test_the_idempotency_keys_in_header_and_body_must_match(api):
     taken(api.send({**EMAIL, "idempotency_key": "both"}, Idempotency_Key="both"))
     answer = api.send({**EMAIL, "idempotency_key": "both"}, Idempotency_Key="other")
     assert (answer.status, answer.code) == (400, "invalid")
 
 
-def test_two_at_once_are_one(relay, key):
+def test_concurrent_requests_with_one_idempotency_key_are_sent_once(relay, key):
     def send(_):
         with API(relay, key) as api:
             return taken(api.send(Idempotency_Key="at once"))
@@ -399,14 +399,14 @@ def test_an_idempotency_key_is_for_one_request(relay, first, second):
         assert len(relay.json("messages", "list", "--key", key_id(key))) == before
 
 
-def test_an_emails_own_key_does_not_fail_the_batch(api):
+def test_an_idempotency_mismatch_of_one_email_does_not_fail_the_batch(api):
     taken(api.send({**EMAIL, "idempotency_key": "own"}))
     answer = api.batch([{**EMAIL, "subject": "other", "idempotency_key": "own"}, {**EMAIL, "to": "nobody"}])
     assert answer.status == 200
     assert [result["error"]["code"] for result in answer.json["results"]] == ["idempotency-mismatch", "address"]
 
 
-def test_repeats_within_a_batch_count_against_no_cap(relay):
+def test_repeated_emails_in_a_batch_do_not_count_towards_the_cap(relay):
     key = relay.create_key(scopes=("email:send", "email:batch"), per_second=1000, per_day=4)
     emails = [{**EMAIL, "subject": f"No. {i}", "idempotency_key": f"own {i}"} for i in range(5)]
     with API(relay, key) as api:
@@ -417,7 +417,7 @@ def test_repeats_within_a_batch_count_against_no_cap(relay):
     assert len(relay.json("messages", "list", "--key", key_id(key))) == 4
 
 
-def test_a_repeat_needs_nothing_of_the_rate(relay):
+def test_a_repeated_request_does_not_use_the_rate_limit(relay):
     key = relay.create_key(scopes=("email:send", "email:batch"), per_second=0.001, burst=3)
     with API(relay, key) as api:
         batch, one = api.batch([EMAIL] * 2, Idempotency_Key="b"), api.send(Idempotency_Key="s")
@@ -427,7 +427,7 @@ def test_a_repeat_needs_nothing_of_the_rate(relay):
         assert api.send({**EMAIL, "subject": "other"}, Idempotency_Key="s").code == "idempotency-mismatch"
 
 
-def test_a_repeat_is_scheduled_as_the_first_time_was(relay, api):
+def test_a_repeat_of_a_scheduled_request_gets_the_first_answer(relay, api):
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
     first = api.send({**EMAIL, "scheduled_at": at}, Idempotency_Key="later")
     assert first.json["status"] == "scheduled"
@@ -437,7 +437,7 @@ def test_a_repeat_is_scheduled_as_the_first_time_was(relay, api):
 
 # -- later
 
-def test_scheduled_and_cancelled(relay, api):
+def test_a_scheduled_message_can_be_cancelled(relay, api):
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     answer = api.send({**EMAIL, "scheduled_at": at})
     assert answer.json["status"] == "scheduled"
@@ -454,14 +454,14 @@ def test_scheduled_and_cancelled(relay, api):
     relay.wait_for_log(f"cancelled client=127.0.0.1 key={api.key[8:16]} message={message_id[4:]}")
 
 
-def test_what_is_sent_cannot_be_cancelled(relay, api):
+def test_a_sent_message_cannot_be_cancelled(relay, api):
     message_id = taken(api.send())
     relay.wait_for_state(message_id, "simulated")
     answer = api.post(f"/v1/email/messages/{message_id}/cancel")
     assert (answer.status, answer.code) == (409, "conflict")
 
 
-def test_in_the_past_is_now(relay, api):
+def test_a_message_scheduled_in_the_past_is_sent_at_once(relay, api):
     answer = api.send({**EMAIL, "scheduled_at": "2020-01-01T00:00:00Z"})
     assert answer.json["status"] == "queued"
     relay.wait_for_state(taken(answer), "simulated")
@@ -469,7 +469,7 @@ def test_in_the_past_is_now(relay, api):
 
 # -- records
 
-def test_messages_of_a_key(relay):
+def test_a_key_lists_only_its_own_messages(relay):
     key, other = (relay.create_key(per_second=1000) for _ in range(2))
     with API(relay, key) as api, API(relay, other) as stranger:
         ids = [taken(api.send({**EMAIL, "subject": f"No. {i}", "tags": [f"t{i % 2}"]})) for i in range(5)]
@@ -502,13 +502,13 @@ def test_messages_of_a_key(relay):
         assert api.post(f"/v1/email/messages/{foreign}/cancel").status == 404
 
 
-def test_a_tag_with_a_blank(api):
+def test_messages_can_be_listed_by_a_tag_with_a_space(api):
     message_id = taken(api.send({**EMAIL, "tags": ["a b+c"]}))
     for query in ["tag=a+b%2Bc", "tag=a%20b%2bc", "&tag=a+b%2Bc&"]:
         assert api.get(f"/v1/email/messages?{query}").json["data"][0]["messageId"] == message_id
 
 
-def test_a_recipients_detail_is_its_own(relay, api):
+def test_each_recipient_has_its_own_status_and_detail(relay, api):
     simulator = "simulator.amazonses.com"
     # Addresses that bounce or complain stay on the environment's list of suppressions. With a label, each test has addresses of
     # its own.
@@ -527,7 +527,7 @@ def test_queries_that_are_hostile(relay, api, path):
     assert api.key not in relay.log_text()
 
 
-def test_a_key_in_the_wrong_place_is_repeated_nowhere(relay, api):
+def test_a_key_in_the_wrong_place_is_neither_echoed_nor_logged(relay, api):
     for body in [f'{{"{api.key}": 1}}', f'{{"{api.key}": 1, "{api.key}": 2}}', json.dumps({**EMAIL, "headers": {api.key: "x\r"}})]:
         assert api.key.encode() not in api.send(body).octets
     assert api.key not in relay.log_text()
@@ -570,7 +570,7 @@ def public_address():
     subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
 
 
-def test_clear_text_is_for_this_machine_and_trusted_proxies(own_relay, public_address):
+def test_clear_text_http_is_only_for_this_machine_and_trusted_proxies(own_relay, public_address):
     def answers(settings):
         relay = own_relay({**HTTP, **settings}, start=False)
         relay.write_settings({**HTTP, **settings})
@@ -590,7 +590,7 @@ def test_clear_text_is_for_this_machine_and_trusted_proxies(own_relay, public_ad
     assert octets.startswith(b"HTTP/1.1 404 ")
 
 
-def test_a_client_that_is_gone_has_no_rights(own_relay):
+def test_a_request_whose_client_has_reset_the_connection_is_refused(own_relay):
     """If a connection is reset before the relay asks for its address, it has no address. Such a request must be refused."""
     relay = own_relay(HTTP)
     key = relay.create_key(allow_network="127.0.0.1/32", per_second=1000)

@@ -64,7 +64,7 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
     (["Transfer-Encoding: chunked"], b"ffffffffffffffffff\r\nhello"),
     ([f"Content-Length: {len(BODY)}", "X: folded\r\n line"], BODY),
     ([f"Content-Length: {len(BODY)}", "X: a\0b"], BODY), ([f"Content-Length: {len(BODY)}", "no colon"], BODY)])
-def test_two_ways_to_read_a_request(relay, key, fields, body):
+def test_a_request_that_can_be_read_in_two_ways_is_refused(relay, key, fields, body):
     """Request smuggling: a request that two servers could read differently is refused."""
     behind = head(key, f"Content-Length: {len(BODY)}") + BODY
     answer = exchange(relay, head(key, *fields) + body + behind)
@@ -77,7 +77,7 @@ def test_two_ways_to_read_a_request(relay, key, fields, body):
     b"GET / HTTP/1.1\nHost: relay\n\n", b"EHLO client\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", b"G\0T / HTTP/1.1\r\nHost: a\r\n\r\n"])
-def test_what_is_not_http(relay, octets):
+def test_input_that_is_not_http_is_refused(relay, octets):
     answer = exchange(relay, octets)
     assert answer.startswith(b"HTTP/1.1 400 ") and b'"code":"bad-request"' in answer, answer
 
@@ -87,7 +87,7 @@ def test_what_is_not_http(relay, octets):
     (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", ["PROXY header", "https+proxy://", "http+proxy://", "http.listen"]),
     (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12), ["PROXY header", "https+proxy://", "http+proxy://", "http.listen"])],
     ids=["tls", "proxy-1", "proxy-2"])
-def test_another_protocol_is_named_to_the_operator(own_relay, octets, parts):
+def test_a_client_of_another_protocol_is_identified_in_the_log(own_relay, octets, parts):
     relay = own_relay(HTTP)
     with raw(relay) as connection:
         connection.sendall(octets)
@@ -106,7 +106,7 @@ def test_a_header_that_is_too_long(relay, key, fields):
     (["Content-Length: 1000"], BODY), (["Transfer-Encoding: chunked"], b"5\r\nhel"),
     (["Transfer-Encoding: chunked"], CHUNKED[:-5]), (["Transfer-Encoding: chunked"], CHUNKED[:-2])])
 @pytest.mark.parametrize("port", ["http", "https"])
-def test_a_body_that_is_cut_off_is_not_taken(relay, key, fields, body, port):
+def test_a_truncated_body_is_not_accepted(relay, key, fields, body, port):
     octets = head(key, *fields) + body
     if port == "http":
         answer = exchange(relay, octets, end=True)
@@ -137,32 +137,32 @@ def test_requests_in_one_segment_are_answered_in_order(relay, key):
     assert ids[:20] == sorted(ids[:20]) and ids[20] == ids[19]
 
 
-def test_an_old_client_is_hung_up_on(relay, key):
+def test_the_connection_is_closed_after_an_http_1_0_request(relay, key):
     answer = exchange(relay, head(key, f"Content-Length: {len(BODY)}", version="HTTP/1.0") + BODY)
     assert b" 200 OK\r\n" in answer and len(queued(relay, key)) == 1
 
 
 @pytest.mark.parametrize("fields", [
     ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"], ["Upgrade: websocket"]])
-def test_a_client_that_asks_for_another_protocol_may_come_again(relay, key, fields):
+def test_an_upgrade_request_is_answered_and_the_connection_is_closed(relay, key, fields):
     """The relay reads nothing after such a request. So it closes the connection after the answer."""
     answer = exchange(relay, head(key, f"Content-Length: {len(BODY)}", *fields) + BODY)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and b"\r\nConnection: close\r\n" in answer
     assert len(queued(relay, key)) == 1
 
 
-def test_an_old_client_knows_no_chunks(relay, key):
+def test_chunked_encoding_is_refused_in_http_1_0(relay, key):
     answer = exchange(relay, head(key, "Transfer-Encoding: chunked", version="HTTP/1.0") + CHUNKED)
     assert b" 400 " in answer and queued(relay, key) == []
 
 
 @pytest.mark.parametrize("length", ["9999999999999999999", "99999999999999999999999999"])
-def test_a_length_beyond_all_numbers_is_too_large(relay, key, length):
+def test_a_content_length_that_overflows_is_refused(relay, key, length):
     answer = exchange(relay, head(key, f"Content-Length: {length}", "Expect: 100-continue"))
     assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 ")), answer
 
 
-def test_a_client_that_reads_nothing_is_not_written_to_without_limit(relay, key):
+def test_answers_to_a_client_that_reads_nothing_are_bounded(relay, key):
     """The relay answers the next request only when the client has read the answer before."""
     with raw(relay) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -176,7 +176,7 @@ def test_a_client_that_reads_nothing_is_not_written_to_without_limit(relay, key)
         taken(api.send())
 
 
-def test_octet_by_octet(relay, key):
+def test_a_request_sent_octet_by_octet_is_accepted(relay, key):
     with raw(relay) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for octet in head(key, "Connection: close", f"Content-Length: {len(BODY)}") + BODY:
@@ -184,7 +184,7 @@ def test_octet_by_octet(relay, key):
         assert read_to_end(connection).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_body_without_length(relay, key):
+def test_a_body_without_content_length_is_refused(relay, key):
     answer = exchange(relay, head(key) + BODY)
     # Without a length, the request has no body. The octets that follow are read as another request, which is not well formed.
     assert answer.startswith(b"HTTP/1.1 400 ") and queued(relay, key) == []
@@ -196,7 +196,7 @@ def test_a_body_without_length(relay, key):
     '{"from": "a@example.com", "fro\\u006d": "b@example.com"}', json.dumps({**EMAIL, "text": {"a": 1}}),
     json.dumps({**EMAIL, "to": [[["a@example.net"]]]}), json.dumps([EMAIL]), "null", "1e400", '"x"'],
     ids=["arrays", "objects", "recipients", "unknown", "repeated", "type", "nested", "array", "null", "number", "string"])
-def test_hostile_documents(relay, key, text):
+def test_hostile_json_documents_are_refused(relay, key, text):
     with API(relay, key) as api:
         answer = api.send(text)
         assert answer.status in (400, 422) and answer.code in ("invalid", "recipients"), answer
@@ -252,7 +252,7 @@ def test_idle_connections_above_the_limit_are_closed(own_relay):
     relay.wait_until(works, "room for another connection")
 
 
-def test_one_limit_of_connections_for_both_faces(own_relay):
+def test_http_and_smtp_share_the_connection_limit(own_relay):
     relay = own_relay({**HTTP, "submission.max_connections_per_client": 2})
     key = relay.create_key()
     with API(relay, key) as first, API(relay, key) as second:
@@ -274,7 +274,7 @@ def refuses_connections(relay):
     return False
 
 
-def test_the_relay_ends_while_requests_are_under_way(own_relay):
+def test_a_shutdown_completes_requests_in_progress(own_relay):
     """A request that has begun is answered. An idle connection is closed. No email that was answered with 200 is lost."""
     relay = own_relay(HTTP)
     key = relay.create_key(per_second=10000)

@@ -88,7 +88,7 @@ def test_a_recipe_shows_why_it_was_refused(relay, tmp_path, section):
 
 
 @pytest.mark.parametrize("section", RECIPES)
-def test_a_recipe_gives_its_key_to_nobody_else(relay, key, tmp_path, section):
+def test_a_recipe_does_not_send_its_key_to_an_untrusted_server(relay, key, tmp_path, section):
     """If the client does not know the relay's certificate, it sends nothing to the relay."""
     foreign, _ = self_signed(tmp_path, "foreign")
     result = run(relay, key, tmp_path, section, authority=foreign)
@@ -128,7 +128,7 @@ public class Send {
 """
 
 
-def test_javas_client_asks_for_another_protocol_and_sends_on(relay, key, tmp_path):
+def test_javas_http_client_sends_despite_its_http_2_upgrade_request(relay, key, tmp_path):
     """Without TLS, Java's client asks for HTTP/2 with the first request of each connection."""
     (tmp_path / "Send.java").write_text(JAVA)
     result = subprocess.run(
@@ -138,7 +138,7 @@ def test_javas_client_asks_for_another_protocol_and_sends_on(relay, key, tmp_pat
     assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["queued"] * 3
 
 
-def test_curl_as_the_readme_has_it(relay, key):
+def test_the_curl_command_of_the_readme_works(relay, key):
     readme = (ROOT / "README.md").read_text()
     line = re.search(r"^curl https://relay\.example\.com/v1/email/send.*?^```", readme, re.M | re.S)[0][:-3]
     line = line.replace("relay.example.com", f"localhost:{relay.ports['https']}", 1)
@@ -175,7 +175,7 @@ class SDK:
             await asyncio.sleep(int(answer.headers["Retry-After"]) + min(attempt, 4) * 0.5)
 
 
-def test_a_burst_of_two_hundred_at_ten_a_second_all_arrives(relay):
+def test_a_burst_of_200_messages_at_10_per_second_arrives_completely(relay):
     key = relay.create_key(per_second=10)
     sdk = SDK(relay, key)
 
@@ -193,7 +193,7 @@ def test_a_burst_of_two_hundred_at_ten_a_second_all_arrives(relay):
     assert sorted(m["subject"] for m in messages) == sorted(f"No. {i}" for i in range(200))
 
 
-def test_the_demos_line_works_as_pasted(tmp_path):
+def test_the_demos_curl_command_works_when_pasted(tmp_path):
     environment = clean_environment({
         "HIVEKU_RELAY_LISTEN": "smtp://127.0.0.1:0,smtps://127.0.0.1:0", "HIVEKU_RELAY_HTTP_LISTEN": "http://127.0.0.1:0",
         "HIVEKU_RELAY_ADMIN_LISTEN": "http://127.0.0.1:0"})

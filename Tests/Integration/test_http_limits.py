@@ -46,7 +46,7 @@ async def revoke_under_load(relay, key, disposition, smtp):
     return requests, ledger, await revoke_while(clients, LURKERS, relay, key, disposition)
 
 
-def test_one_daily_cap_for_two_relays_and_both_faces(own_relay):
+def test_two_relays_share_one_daily_cap_over_http_and_smtp(own_relay):
     settings = {**HTTP, "submission.max_connections_per_client": 1000}
     first = own_relay(settings)
     second = own_relay({**settings, "database": str(first.directory / "relay.db")})
@@ -79,7 +79,7 @@ def test_one_daily_cap_for_two_relays_and_both_faces(own_relay):
     assert usage["emails_today"] == 120
 
 
-def test_one_bucket_for_both_faces(own_relay):
+def test_http_and_smtp_share_the_burst_of_a_key(own_relay):
     """A key has one burst for HTTP and SMTP together."""
     relay = own_relay({**HTTP, "submission.max_rate_delay": "0s"})
     # The rate is so low that no more than the burst is allowed during the test.
@@ -108,7 +108,7 @@ def test_one_bucket_for_both_faces(own_relay):
     (["keys", "rotate", "ID", "--grace", "0s"], 401, "key-unknown"), (["keys", "update", "ID", "--no-scopes"], 403, "scope"),
     (["keys", "update", "ID", "--allow-network", "192.0.2.0/24"], 403, "network"),
     (["keys", "update", "ID", "--allow-domain", "example.org"], 403, "sender-domain")])
-def test_what_is_taken_from_a_key_is_taken_from_open_connections(own_relay, command, status, code):
+def test_rights_removed_from_a_key_are_lost_on_open_http_connections(own_relay, command, status, code):
     relay = own_relay(HTTP)
     key = relay.create_key(per_second=1000)
 
@@ -127,7 +127,7 @@ def test_what_is_taken_from_a_key_is_taken_from_open_connections(own_relay, comm
         assert (request.status, request.code) == (status, code)
 
 
-def test_another_key_on_the_same_connection_is_another_key(own_relay):
+def test_each_request_on_a_connection_is_judged_by_its_own_key(own_relay):
     """One connection of a reverse proxy carries requests of many clients."""
     relay = own_relay(HTTP)
     keys = [relay.create_key(name=name, per_second=1000) for name in ["one", "two"]]

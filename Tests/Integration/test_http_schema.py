@@ -56,7 +56,7 @@ def served(tmp_path_factory):
     assert key not in relay.log_text()
 
 
-def test_what_is_served_is_a_description(served):
+def test_the_served_openapi_document_is_valid_and_complete(served):
     _, _, _, document = served
     validate(document)
     found = {
@@ -71,7 +71,7 @@ def test_what_is_served_is_a_description(served):
     if (operation, mode) not in [
         ("GET /v1/openapi.json", GenerationMode.NEGATIVE), ("GET /v1/email/webhooks", GenerationMode.NEGATIVE)]
 ])
-def test_answers_are_those_of_the_document(served, operation, mode):
+def test_answers_conform_to_the_openapi_document(served, operation, mode):
     _, base, key, document = served
     # Each request has the key. Another test covers requests without a key.
     document = {name: value for name, value in document.items() if name != "security"}

@@ -93,7 +93,7 @@ def served_certificate(relay):
             return ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True))
 
 
-def test_sighup_takes_a_new_certificate_without_dropping_anyone(own_relay):
+def test_sighup_loads_a_new_certificate_without_dropping_connections(own_relay):
     relay = own_relay()
     key = relay.create_key()
     first = relay.certificate.read_text()
@@ -115,7 +115,7 @@ def test_sighup_takes_a_new_certificate_without_dropping_anyone(own_relay):
         assert send(smtp, MESSAGE)[0] == 250
 
 
-def test_a_changed_file_is_noticed_without_a_signal(own_relay):
+def test_a_changed_certificate_is_loaded_without_a_signal(own_relay):
     relay = own_relay()
     certificate, key_file = self_signed(relay.directory, "new")
     key_file.replace(relay.key_file)
@@ -124,7 +124,7 @@ def test_a_changed_file_is_noticed_without_a_signal(own_relay):
     relay.wait_until(lambda: served_certificate(relay).strip() == text.strip(), "the new certificate is served")
 
 
-def test_rsa_beside_ecdsa(own_relay):
+def test_rsa_and_ecdsa_certificates_are_served_side_by_side(own_relay):
     relay = own_relay(start=False)
     certificate, key = self_signed(relay.directory, "rsa", "rsa")
     relay.write_settings({
@@ -139,7 +139,7 @@ def test_rsa_beside_ecdsa(own_relay):
         assert f"Public Key Algorithm: {kind}" in text
 
 
-def test_a_port_in_use_is_said(own_relay):
+def test_a_port_in_use_is_reported(own_relay):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         relay = own_relay(start=False)
         place = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -91,7 +91,7 @@ def test_more_than_50_recipients_become_several_deliveries(live, moto):
     assert len(sent(moto)) - before == 2
 
 
-def test_what_ses_rejects_has_failed_with_the_remedy(live):
+def test_a_message_rejected_by_ses_fails_with_a_reason(live):
     key = live.create_key("live")
     message_id = submit(live, key, b"From: from@elsewhere.example\r\n\r\nno\r\n")
     message = live.wait_for_state(message_id, "failed")
@@ -99,7 +99,7 @@ def test_what_ses_rejects_has_failed_with_the_remedy(live):
     assert live.raw(message_id).endswith(b"no\r\n")
 
 
-def test_without_a_region_live_messages_wait_and_test_messages_go(own_relay):
+def test_without_a_region_live_messages_wait_and_test_messages_do_not(own_relay):
     relay = own_relay()
     live, test = relay.create_key("live"), relay.create_key("test")
     waiting = submit(relay, live, b"From: from@example.com\r\n\r\nwait\r\n")

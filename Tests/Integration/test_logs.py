@@ -71,7 +71,7 @@ def format(request):
     return request.param
 
 
-def test_every_acceptance_end_and_refusal_has_its_line(own_relay, format):
+def test_every_acceptance_outcome_and_refusal_is_logged(own_relay, format):
     relay = own_relay({"log.format": format})
     key, message_id = story(relay)
     assert relay.stop() == 0
@@ -105,7 +105,7 @@ def parsed(line, format):
 
 
 @pytest.mark.parametrize("is_journal", [True, False])
-def test_the_journal_gets_severities_and_no_time(own_relay, format, is_journal):
+def test_journal_lines_have_a_severity_and_no_timestamp(own_relay, format, is_journal):
     """JOURNAL_STREAM names the stream that the journal reads. If standard error is another stream, the log has its usual form."""
     relay = own_relay({"log.format": format, "log.level": "debug"}, start=False)
     reading, writing = os.pipe()
@@ -131,7 +131,7 @@ def test_the_journal_gets_severities_and_no_time(own_relay, format, is_journal):
 
 
 @pytest.mark.parametrize("arguments, status", [(["serve"], 78), (["serve", "--unknown"], 64)], ids=["settings", "usage"])
-def test_the_journal_gets_the_severity_of_an_error_at_the_start(own_relay, arguments, status):
+def test_startup_errors_in_the_journal_have_a_severity(own_relay, arguments, status):
     relay = own_relay({"listen": ["nonsense"], "log.level": "nonsense"}, start=False)
     reading, writing = os.pipe()
     stream = os.fstat(writing)
@@ -172,7 +172,7 @@ def caught(regex, lines, directory):
     return [line for line in matched if line], result.stdout
 
 
-def test_the_filter_catches_those_who_guess_and_nobody_else(own_relay, format, regex, tmp_path):
+def test_the_fail2ban_filter_matches_only_key_guesses(own_relay, format, regex, tmp_path):
     relay = own_relay({"log.format": format})
     story(relay)
     assert relay.stop() == 0
@@ -200,13 +200,13 @@ def test_the_filter_catches_those_who_guess_and_nobody_else(own_relay, format, r
     'refused client=203.0.113.9 reason=key-malformed text="x"',
     'refused client=203.0.113.9 reason=key-unknown-not text="x"',
 ])
-def test_the_filter_is_not_fooled(regex, tmp_path, line):
+def test_the_fail2ban_filter_ignores_forged_and_similar_lines(regex, tmp_path, line):
     matched, _ = caught(regex, [f"2026-11-25T07:25:32.123Z notice {line}\n"], tmp_path)
     assert matched == []
 
 
 @pytest.mark.parametrize("client", ["203.0.113.9", "2001:db8::9"])
-def test_the_filter_knows_both_kinds_of_address(regex, tmp_path, client):
+def test_the_fail2ban_filter_matches_ipv4_and_ipv6_addresses(regex, tmp_path, client):
     for line in [f'2026-11-25T07:25:32.123Z notice refused client={client} key=AAAAAAAA reason=auth-throttled '
                  'text="Too many \\"failed\\" authentications"\n',
                  f'{{"client":"{client}","level":"notice","message":"refused","reason":"auth-throttled",'
@@ -215,7 +215,7 @@ def test_the_filter_knows_both_kinds_of_address(regex, tmp_path, client):
         assert len(matched) == 1, told
 
 
-def test_the_jail_is_one_that_fail2ban_takes(tmp_path):
+def test_fail2ban_accepts_the_jail(tmp_path):
     """fail2ban reads the jail with the distribution's filters and actions. Nothing is started."""
     source = next((place for place in [FAIL2BAN / "etc/fail2ban", "/etc/fail2ban"] if os.path.isdir(place)), None)
     configuration = tmp_path / "fail2ban"

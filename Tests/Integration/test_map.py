@@ -23,7 +23,7 @@ def names():
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_files_exist(page):
+def test_files_named_in_the_documents_exist(page):
     known = names()
     found = 0
     for span in spans(page):
@@ -39,7 +39,7 @@ def test_files_exist(page):
     assert found > 40
 
 
-def test_tests_exist():
+def test_tests_named_in_contributing_exist():
     """Each test that CONTRIBUTING.md names exists."""
     functions = "\n".join(
         path.read_text() for pattern in ("*.swift", "*.py") for path in (ROOT / "Tests").rglob(pattern))

@@ -80,7 +80,7 @@ def measured(own_relay):
     return make
 
 
-def test_what_is_served_is_what_is_documented(measured):
+def test_served_metrics_match_the_documented_metrics(measured):
     metrics = scrape(measured())
     table = documented()
     # The parser removes _total from the name of a counter.
@@ -140,7 +140,7 @@ def test_traffic_is_counted(measured):
     assert metrics("queue_oldest_age_seconds", lane="test", state="sending") == 0
 
 
-def test_what_waits_is_told_by_lane_and_state(measured):
+def test_queued_deliveries_are_reported_by_lane_and_state(measured):
     """Without a region, no live message can be sent."""
     relay = measured()
     key = relay.create_key("live")
@@ -156,7 +156,7 @@ def test_what_waits_is_told_by_lane_and_state(measured):
     assert metrics("lane_held", lane="test") == 0
 
 
-def test_the_certificate_is_told_as_it_is_served(measured):
+def test_the_expiry_of_the_served_certificate_is_reported(measured):
     from cryptography import x509
 
     relay = measured()
@@ -164,7 +164,7 @@ def test_the_certificate_is_told_as_it_is_served(measured):
     assert scrape(relay)("certificate_expiry_timestamp_seconds", key_type="EC") == expiry
 
 
-def test_no_label_is_anybodys_name_and_their_number_does_not_grow(measured):
+def test_labels_contain_no_names_and_their_number_does_not_grow(measured):
     relay = measured({"submission.max_rate_delay": "0s"})
     before = scrape(relay)
     keys = [relay.create_key(per_second=1, burst=1, name=f"secret name {n}") for n in range(3)]
@@ -205,7 +205,7 @@ def test_health_and_readiness(measured):
     assert ask(relay, "/readyz")[:2] == (200, "listeners: ok\nstore: ok\ndisk: ok\n")
 
 
-def test_who_drains_is_alive_but_not_ready(measured):
+def test_a_draining_relay_is_alive_but_not_ready(measured):
     relay = measured()
     key = relay.create_key()
     address(relay)
@@ -226,7 +226,7 @@ def test_who_drains_is_alive_but_not_ready(measured):
     assert status == [0], relay.log_text()
 
 
-def test_a_full_disk_is_not_ready_but_alive(measured, small_disk):  # noqa: F811
+def test_a_relay_with_a_full_disk_is_alive_but_not_ready(measured, small_disk):  # noqa: F811
     relay = measured({"database": str(small_disk / "relay.db")})
     assert ask(relay, "/readyz")[0] == 200
     filler = fill(small_disk)
@@ -258,13 +258,13 @@ def test_other_requests(measured):
     assert scrape(relay)("store_up") == 1
 
 
-def test_nothing_listens_unless_asked(own_relay):
+def test_metrics_are_not_served_unless_configured(own_relay):
     relay = own_relay()
     assert relay.stop() == 0
     assert "metrics" not in relay.log_text()
 
 
-def test_a_port_in_use_is_said(own_relay):
+def test_a_port_in_use_is_reported(own_relay):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         relay = own_relay({"metrics.listen": f"127.0.0.1:{port}"}, start=False)
@@ -315,7 +315,7 @@ def test_a_unix_socket(own_relay, tmp_path):
     assert not path.exists()
 
 
-def test_a_file_in_the_socket_s_place_is_not_removed(own_relay, tmp_path):
+def test_a_file_at_the_socket_path_is_not_removed(own_relay, tmp_path):
     path = tmp_path / "metrics.sock"
     path.write_text("dear")
     relay = own_relay({"metrics.listen": f"unix:{path}"}, start=False)
@@ -327,7 +327,7 @@ def test_a_file_in_the_socket_s_place_is_not_removed(own_relay, tmp_path):
 # -- the dashboard
 
 
-def test_the_dashboard_names_metrics_that_there_are():
+def test_the_dashboard_shows_every_metric_and_no_unknown_one():
     dashboard = json.loads((ROOT / "etc/grafana/hiveku-relay.json").read_text())
     histograms = {n for n, (kind, _, _) in documented().items() if kind == "histogram"}
     names = (set(documented()) - histograms) | {n + part for n in histograms for part in ("_bucket", "_sum", "_count")}
@@ -344,12 +344,12 @@ def test_the_dashboard_names_metrics_that_there_are():
     assert {re.sub("_(bucket|sum|count)$", "", n) if n not in documented() else n for n in used} == set(documented())
 
 
-def test_the_alerts_name_metrics_that_there_are():
+def test_the_alerts_use_only_existing_metrics():
     rules = (ROOT / "etc/prometheus/alerts.yaml").read_text()
     assert set(re.findall(r"hiveku_relay_\w+", rules)) <= set(documented())
 
 
-def test_who_only_sits_there_makes_room(measured):
+def test_idle_metrics_connections_make_room_for_a_health_check(measured):
     """More connections than the listener allows.
 
     Some send nothing, some send one octet at a time. A health check is answered each time.
@@ -381,7 +381,7 @@ def test_who_only_sits_there_makes_room(measured):
             client.close()
 
 
-def test_a_head_that_does_not_come_ends_the_connection(measured):
+def test_an_incomplete_request_header_ends_the_connection(measured):
     relay = measured()
     host, port = address(relay).rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=DEADLINE) as client:

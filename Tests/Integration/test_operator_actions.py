@@ -76,7 +76,7 @@ class Terminal:
     ("drop", "Drop", "500 of 1,200", "failed"),
     ("hold", "Hold", "1,000 of 1,200", "held"),
 ])
-def test_many_are_changed_when_somebody_says_yes(queue, command, question, done, state):
+def test_many_messages_are_changed_after_a_yes_at_the_prompt(queue, command, question, done, state):
     terminal = Terminal(queue, "messages", command, "--state", "queued")
     terminal.wait_for("[y/N]")
     assert mentions(terminal.text, question, "1,200 messages", "[y/N]")
@@ -88,7 +88,7 @@ def test_many_are_changed_when_somebody_says_yes(queue, command, question, done,
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yess\n", "\x04"])
-def test_anything_else_changes_nothing(queue, answer):
+def test_any_other_answer_at_the_prompt_changes_nothing(queue, answer):
     terminal = Terminal(queue, "messages", "drop", "--key", queue.key)
     terminal.wait_for("[y/N]")
     terminal.type(answer)
@@ -97,20 +97,20 @@ def test_anything_else_changes_nothing(queue, answer):
     assert states(queue) == {"queued": 1200}
 
 
-def test_nobody_is_asked_who_says_yes_beforehand(queue):
+def test_the_yes_option_suppresses_the_prompt(queue):
     terminal = Terminal(queue, "messages", "drop", "--state", "queued", "--yes")
     assert terminal.end() == 0
     assert "[y/N]" not in terminal.text and states(queue) == {"failed": 1200}
 
 
-def test_nor_who_names_the_messages(queue):
+def test_naming_messages_by_id_suppresses_the_prompt(queue):
     ids = [message["id"] for message in queue.json("messages", "list", "--limit", "2")]
     terminal = Terminal(queue, "messages", "drop", *ids)
     assert terminal.end() == 0
     assert "[y/N]" not in terminal.text and states(queue) == {"queued": 1198, "failed": 2}
 
 
-def test_one_message_is_not_worth_a_question(queue):
+def test_a_single_message_is_changed_without_a_prompt(queue):
     listed = queue.json("messages", "list", "--limit", "1")
     queue.run("messages", "hold", listed[0]["id"])
     terminal = Terminal(queue, "messages", "release", "--state", "held")
@@ -118,7 +118,7 @@ def test_one_message_is_not_worth_a_question(queue):
     assert "[y/N]" not in terminal.text and states(queue) == {"queued": 1200}
 
 
-def test_a_script_is_not_asked_and_sees_no_progress(queue):
+def test_a_script_gets_no_prompt_and_no_progress(queue):
     """A script has no one who could answer: a question would make it hang. The options of its command say what to do."""
     result = queue.run("messages", "drop", "--state", "queued")
     assert re.fullmatch(r".*\b1200 deliveries.*\n", result.stderr) and result.stdout == ""
@@ -127,13 +127,13 @@ def test_a_script_is_not_asked_and_sees_no_progress(queue):
 
 
 @pytest.mark.parametrize("stream", ["stdin", "stderr"])
-def test_nor_is_one_whose_question_nobody_could_see_or_answer(queue, stream):
+def test_there_is_no_prompt_if_stdin_or_stderr_is_not_a_terminal(queue, stream):
     terminal = Terminal(queue, "messages", "hold", "--state", "queued", **{stream: subprocess.DEVNULL})
     assert terminal.end() == 0
     assert states(queue) == {"held": 1200}
 
 
-def test_failed_ones_are_sent_again(queue):
+def test_failed_messages_are_retried_after_a_yes_at_the_prompt(queue):
     database = sqlite3.connect(queue.directory / "relay.db")
     with database:
         database.execute("UPDATE delivery SET state = 'failed', reason = 'MessageRejected: no', ended_at = 1")
@@ -147,7 +147,7 @@ def test_failed_ones_are_sent_again(queue):
     assert states(queue) == {"queued": 1200}
 
 
-def test_the_doctor_shows_what_it_looks_at_on_a_terminal_only(queue):
+def test_doctor_shows_progress_only_on_a_terminal(queue):
     terminal = Terminal(queue, "doctor")
     terminal.end()
     assert "checking: " in terminal.text

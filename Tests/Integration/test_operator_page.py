@@ -94,7 +94,7 @@ def test_a_key_is_shown_once(either, relay):
     either.open("/keys").shows("Web shop", "hk_test_" + name_of(key), "Limits 2.5/s", "Domains example.com")
 
 
-def test_a_button_that_is_pressed_twice_makes_one_key(page, relay):
+def test_submitting_the_key_form_twice_creates_one_key(page, relay):
     page.open("/keys/new")
     form = page.fill("/keys", name="Twice")
     document = page.one("html")
@@ -105,7 +105,7 @@ def test_a_button_that_is_pressed_twice_makes_one_key(page, relay):
     assert [key["name"] for key in relay.json("keys", "list")] == ["Twice"]
 
 
-def test_mistakes_are_told_and_nothing_typed_is_lost(either, relay):
+def test_form_mistakes_are_shown_and_the_input_is_kept(either, relay):
     key = relay.create_key(name="Reports")
     either.open(f"/keys/{name_of(key)}").unfold("rules")
     either.send("/rules", name="Reports 2", per_second="many", domains="example.com\nnot a domain!", scope=["email:send", "email:batch"])
@@ -162,7 +162,7 @@ def test_a_key_is_revoked_when_its_name_is_typed_and_a_connected_client_is_refus
     assert not either.all("form[action$='/rules'], form[action$='/test']")
 
 
-def test_the_name_of_a_form_decides_not_its_button(page, relay):
+def test_the_relay_checks_the_typed_name_itself_before_it_revokes_a_key(page, relay):
     """The script only disables the button. The relay itself compares the name."""
     key = create(page, "Guarded")
     page.open(f"/keys/{name_of(key)}").unfold("revoke")
@@ -177,7 +177,7 @@ def test_the_name_of_a_form_decides_not_its_button(page, relay):
 # -- messages
 
 
-def test_a_message_comes_and_is_found(page, relay):
+def test_a_new_message_appears_and_can_be_searched(page, relay):
     key = create(page, "Shop")
     assert page.open("/messages").one(".empty").text
     swaks(relay, key, "anna@customers.example", "Ihre Rechnung Nr. 4711")
@@ -196,7 +196,7 @@ def test_a_message_comes_and_is_found(page, relay):
     page.shows("This is a test mailing")
 
 
-def test_the_events_of_a_message_come_by_themselves(chromium, own_relay):
+def test_new_events_of_a_message_appear_without_a_reload(chromium, own_relay):
     taken = threading.Event()
     with SESStandIn() as ses, SQSStandIn() as queue:
         ses.answer = slow(taken)
@@ -220,7 +220,7 @@ def test_the_events_of_a_message_come_by_themselves(chromium, own_relay):
         page.open("/messages").shows("bounced\ndelivered")
 
 
-def test_a_bounce_says_why_in_words(either, relay):
+def test_a_bounce_is_explained_in_words(either, relay):
     key = create(either, "Bouncing")
     message = submit(relay, key, b"From: shop@example.com\r\nSubject: To nobody\r\n\r\nx\r\n", ["bounce@simulator.amazonses.com"])
     relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
@@ -259,7 +259,7 @@ def test_addresses_are_suppressed_and_taken_off_the_list(either, relay):
     assert relay.json("suppressions", "list") == []
 
 
-def test_an_address_whose_owner_complained_is_kept_unless_one_is_sure(either, relay):
+def test_removing_an_address_with_a_complaint_requires_confirmation(either, relay):
     key = create(either, "Newsletter")
     submit(relay, key, b"From: shop@example.com\r\n\r\nx\r\n", ["complaint@simulator.amazonses.com"])
     relay.wait_until(lambda: relay.json("suppressions", "list"), "the address is suppressed")
@@ -270,7 +270,7 @@ def test_an_address_whose_owner_complained_is_kept_unless_one_is_sure(either, re
     either.send("/suppressions/remove", even_complaint="1").did("removed")
 
 
-def test_a_webhook_from_its_secret_to_its_calls(either, relay):
+def test_a_webhook_from_creation_to_deletion(either, relay):
     key = create(either, "Hooked")
     with Receiver() as receiver:
         assert either.open("/webhooks").one(".empty").text

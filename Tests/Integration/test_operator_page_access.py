@@ -123,7 +123,7 @@ def check(page, name):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_page_can_be_read_by_everybody(page, site, dark):
+def test_no_page_has_accessibility_violations(page, site, dark):
     page.is_dark(dark)
     wrong = []
     for name in each(page, site):
@@ -138,7 +138,7 @@ def test_every_page_can_be_read_by_everybody(page, site, dark):
 
 
 @pytest.mark.parametrize("width", [320, 360])
-def test_a_narrow_screen_scrolls_one_way_only(page, site, width):
+def test_pages_do_not_scroll_horizontally_on_a_narrow_screen(page, site, width):
     page.is_narrow(True, width)
     for name in each(page, site):
         found = page.driver.execute_script("""
@@ -160,7 +160,7 @@ def test_a_narrow_screen_scrolls_one_way_only(page, site, width):
             assert small == [], (name, "too small for a finger")
 
 
-def test_every_page_is_whole_without_script(chromium_without_script, site):
+def test_every_page_works_without_javascript(chromium_without_script, site):
     """Without script, the pages have the same links and forms. Buttons that need a script are hidden."""
     page = Page(chromium_without_script, site[0], has_script=False).sign_in()
     for name, path in pages(site).items():
@@ -172,7 +172,7 @@ def test_every_page_is_whole_without_script(chromium_without_script, site):
             assert form.find_elements("css selector", "button:not([disabled])"), (name, form.get_attribute("outerHTML"))
 
 
-def test_no_page_has_an_error_in_its_html_or_code_in_it(site):
+def test_every_page_is_valid_html_without_inline_code(site):
     relay, paths = site
     visitor = sign_in(relay)
     shown = {name: visitor.get(path) for name, path in pages(site).items()}
@@ -199,7 +199,7 @@ def test_no_page_has_an_error_in_its_html_or_code_in_it(site):
         assert len(answer.octets) < 200_000, (name, len(answer.octets))
 
 
-def test_all_of_its_files_are_small(site):
+def test_the_files_of_the_page_are_small(site):
     visitor = sign_in(site[0])
     files = re.findall(r'(?:src|href)="(/[a-z]+\.[a-z]+\?[0-9a-f]+)"', visitor.text("/keys"))
     assert len(files) == 3

@@ -50,7 +50,7 @@ def of(port):
             "127.9.8.7"]
 
 
-def test_names_of_loopback_are_the_pages(relay, visitor):
+def test_loopback_host_names_are_accepted(relay, visitor):
     for host in of(relay.ports["page"]):
         assert visitor.get("/keys", hosts=[host]).status == 200, host
 
@@ -66,7 +66,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_another_name_is_refused_whatever_it_looks_like(relay, visitor, host):
+def test_any_other_host_name_is_refused(relay, visitor, host):
     """DNS rebinding: the browser believes that it talks to the attacker's host.
 
     So it would let the attacker's page read the answer.
@@ -79,7 +79,7 @@ def test_another_name_is_refused_whatever_it_looks_like(relay, visitor, host):
 
 
 @pytest.mark.parametrize("hosts", [[], ["127.0.0.1", "evil.example"], ["evil.example", "127.0.0.1"], ["127.0.0.1", "127.0.0.1"]])
-def test_one_host_is_named(visitor, hosts):
+def test_a_request_without_exactly_one_host_is_refused(visitor, hosts):
     assert visitor.get("/keys", hosts=hosts).status in (400, 421)
 
 
@@ -93,7 +93,7 @@ def test_a_target_that_names_another_host_is_refused(relay, visitor):
         assert b"Create a key" not in answer.octets
 
 
-def test_fields_of_proxies_change_nothing(visitor):
+def test_forwarding_header_fields_are_ignored(visitor):
     for field in ("X-Forwarded-Host", "X-Original-Host", "Forwarded", "X-Host", "X-Original-URL", "X-HTTP-Method-Override"):
         value = "host=127.0.0.1" if field == "Forwarded" else "127.0.0.1"
         assert visitor.get("/keys", {field: value}, hosts=["evil.example"]).status == 421
@@ -109,7 +109,7 @@ CROSS_SITE = [("Origin", origin) for origin in ORIGINS] + [
 
 
 @pytest.mark.parametrize("field", CROSS_SITE, ids=lambda field: f"{field[0]} {field[1]}")
-def test_what_another_page_sends_is_refused(relay, visitor, field):
+def test_cross_origin_requests_are_refused(relay, visitor, field):
     """The request is refused even with the operator's cookie and token, which another page does not have."""
     field = (field[0], field[1].format(relay.ports["page"]))
     token = visitor.token
@@ -123,14 +123,14 @@ def test_what_another_page_sends_is_refused(relay, visitor, field):
     assert keys(relay) == before
 
 
-def test_a_page_may_ask_for_its_own(relay, visitor):
+def test_same_origin_requests_are_accepted(relay, visitor):
     own = {"Origin": f"http://127.0.0.1:{relay.ports['page']}", "Sec-Fetch-Site": "same-origin"}
     assert visitor.get("/keys", own).status == 200
     assert visitor.post("/suppressions", {"address": "own@example.net", "environment": "test"}, fields=own).status == 303
     assert visitor.get("/keys", {"Sec-Fetch-Site": "none"}).status == 200
 
 
-def test_no_answer_lets_another_page_read_it(visitor):
+def test_no_answer_has_cors_header_fields(visitor):
     for method in ("GET", "OPTIONS"):
         answer = visitor.request(method, "/keys", None, {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"})
         assert not [name for name in answer.fields if name.lower().startswith("access-control")]
@@ -182,7 +182,7 @@ def test_a_form_counts_only_with_the_token_of_its_session(relay, visitor):
     assert state(relay) == before
 
 
-def test_a_form_is_what_a_browsers_form_is(relay, visitor):
+def test_only_url_encoded_forms_are_accepted(relay, visitor):
     """A page of another origin can send text/plain and multipart without asking. JSON is not a form either."""
     token = visitor.token
     before = state(relay)
@@ -199,7 +199,7 @@ def test_a_form_is_what_a_browsers_form_is(relay, visitor):
     assert state(relay) == before
 
 
-def test_getting_a_path_changes_nothing(relay, visitor):
+def test_methods_other_than_post_change_nothing(relay, visitor):
     actions = form_actions(relay, visitor)
     relay.wait_until(lambda: not relay.json("status")[0]["queue"], "an empty queue")
     token = visitor.token
@@ -218,7 +218,7 @@ def test_getting_a_path_changes_nothing(relay, visitor):
 # -- links and sessions
 
 
-def test_a_link_is_good_once(relay):
+def test_a_login_link_works_only_once(relay):
     link = path_of(relay.login_link())
     first = Visitor(relay).get(link)
     assert Visitor(relay, cookie_of(first)).get("/keys").status == 200
@@ -238,7 +238,7 @@ def test_a_link_is_good_for_five_minutes(relay):
     assert answer.status == 403 and "Set-Cookie" not in answer.fields
 
 
-def test_a_link_that_is_only_looked_at_is_not_used_up(relay):
+def test_previewing_a_login_link_does_not_use_it_up(relay):
     """Mail scanners, previews in chats, and browsers that fetch ahead look at links."""
     link = path_of(relay.login_link())
     somebody = Visitor(relay)
@@ -250,7 +250,7 @@ def test_a_link_that_is_only_looked_at_is_not_used_up(relay):
     assert cookie_of(somebody.get(link))
 
 
-def test_of_two_browsers_at_once_one_gets_in(relay):
+def test_only_one_of_several_concurrent_logins_by_one_link_succeeds(relay):
     for _ in range(5):
         link = path_of(relay.login_link())
         barrier = threading.Barrier(8)
@@ -279,7 +279,7 @@ def test_made_up_links_and_cookies_let_nobody_in(relay, visitor):
     assert Visitor(relay).get("/keys").status == 401
 
 
-def test_of_several_cookies_the_good_one_counts(relay, visitor):
+def test_the_valid_one_of_several_cookies_is_used(relay, visitor):
     """Another program on this machine may set a cookie with the same name and a longer path. It must not shut the operator out."""
     name, _, secret = visitor.cookie.partition("=")
     bad = f"{name}={'A' * 43}"
@@ -290,7 +290,7 @@ def test_of_several_cookies_the_good_one_counts(relay, visitor):
     assert Visitor(relay, "; ".join(50 * [bad])).get("/keys").status == 401
 
 
-def test_the_cookie_is_for_this_page_alone(relay):
+def test_the_session_cookie_is_http_only_and_same_site(relay):
     answer = Visitor(relay).get(path_of(relay.login_link()))
     attributes = {part.strip().lower() for part in answer.fields["Set-Cookie"].split(";")[1:]}
     assert attributes == {"path=/", f"max-age={12 * 3600}", "httponly", "samesite=strict"}
@@ -311,7 +311,7 @@ def test_a_session_ends_after_twelve_hours(relay):
     assert state(relay) == before
 
 
-def test_signing_out_ends_the_session_itself(relay):
+def test_signing_out_ends_the_session_on_the_server(relay):
     here, other = sign_in(relay), sign_in(relay)
     answer = here.post("/sign-out")
     assert answer.status == 303 and "Max-Age=0" in answer.fields["Set-Cookie"]
@@ -340,7 +340,7 @@ MAIL = (b"From: a@example.com\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type
         b"filename=\"=?utf-8?q?x=0D=0ASet-Cookie:_a=3Db?=\"\r\n\r\nx\r\n--b--\r\n")
 
 
-def test_every_answer_has_the_fields_that_guard_it(relay, visitor):
+def test_every_answer_has_the_security_header_fields(relay, visitor):
     message = submit(relay, relay.create_key(), MAIL)
     asset = re.search(r'href="(/style\.css\?[^"]+)"', visitor.text("/keys"))[1]
     pages = ["/keys", "/keys/new", "/messages", f"/messages/{message}", "/queue", "/suppressions", "/webhooks", "/nothing", "/login?token=x"]
@@ -371,7 +371,7 @@ def test_every_answer_has_the_fields_that_guard_it(relay, visitor):
             assert answer.fields["Cross-Origin-Resource-Policy"] == "same-origin", name
 
 
-def test_nothing_gets_into_the_header_of_an_answer(relay, visitor):
+def test_no_value_can_inject_response_header_fields(relay, visitor):
     message = submit(relay, relay.create_key(), MAIL.replace(b"Subject: x", b"Subject: x\r\nHiveku-Tags: a"))
     value = "x%0d%0aSet-Cookie:%20evil=1%0d%0a%0d%0a<script>"
     paths = [f"/keys?q={value}", f"/keys?after={value}", f"/messages?q={value}", f"/messages?state={value}&key={value}&after={value}",
@@ -392,7 +392,7 @@ def test_nothing_gets_into_the_header_of_an_answer(relay, visitor):
 # -- limits for a client
 
 
-def test_paths_that_are_none_are_not_found(visitor):
+def test_malformed_and_unknown_paths_are_not_found(visitor):
     for path in ("/../keys", "/keys/../keys", "/keys/..%2fkeys", "/%2e%2e/%2e%2e/etc/passwd", "/style.css/../../etc/passwd", "/keys%00", "/%00",
                  "/keys/%00", "/messages/%2fetc%2fpasswd", "/keys//", "//keys", "/keys/new/x", "/messages/1/raw/x", "/page.js/", "/Keys", "/keys;x",
                  "/messages/-1", "/messages/99999999999999999999999", "/webhooks/..", "/keys/" + "a" * 8000, "/" + "/".join("a" * 2000)):
@@ -416,7 +416,7 @@ def test_a_form_is_64_kib_at_most(relay, visitor):
     assert visitor.post("/keys", body=(values + "a" * (64 * 1024 - len(values))).encode()).status == 303
 
 
-def test_slow_clients_and_crowds_leave_room_again(own_relay):
+def test_connections_beyond_the_limit_are_closed_until_there_is_room(own_relay):
     """The page accepts 64 connections at a time. It closes further ones. When connections end, there is room again."""
     relay = own_relay(PAGE)
     here = sign_in(relay)

@@ -123,7 +123,7 @@ def message(html, subject="Hostile", fields=""):
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-def test_the_html_of_a_message_does_nothing(request, relay, script):
+def test_the_html_of_a_message_runs_no_code_and_fetches_nothing(request, relay, script):
     driver = request.getfixturevalue("chromium" if script else "chromium_without_script")
     page = Page(driver, relay).sign_in()
     with Listener() as listener:
@@ -156,7 +156,7 @@ def test_the_html_of_a_message_does_nothing(request, relay, script):
         assert set(listener.asked) <= {"a connection"}
 
 
-def test_a_frame_of_another_page_shows_nothing_of_this_one(page, relay):
+def test_other_pages_cannot_show_this_page_in_a_frame(page, relay):
     """Clickjacking: X-Frame-Options and frame-ancestors forbid other pages to show this one in a frame."""
     found = submit(relay, relay.create_key(), message("<p id=seen>x</p>"))
     for path in ("/keys", "/keys/new", f"/messages/{found}/html", "/login?token=x", "/style.css"):
@@ -186,7 +186,7 @@ def test_a_frame_of_another_page_shows_nothing_of_this_one(page, relay):
             server.server_close()
 
 
-def test_hostile_texts_are_texts(page, relay):
+def test_hostile_text_is_shown_as_text(page, relay):
     with Listener() as listener, Receiver() as receiver:
         texts = [text.replace("src=x", f"src={listener.url}/x") for text in HOSTILE]
         for number, text in enumerate(texts):
@@ -229,7 +229,7 @@ def test_hostile_texts_are_texts(page, relay):
         assert listener.asked == []
 
 
-def test_what_a_receiver_answers_is_text(page, relay):
+def test_a_webhook_receivers_response_is_shown_as_text(page, relay):
     answer = "".join(HOSTILE).encode()
     with Receiver(lambda request, number: (500, {"Content-Type": "text/html"}, answer)) as receiver:
         key = relay.create_key()
@@ -241,7 +241,7 @@ def test_what_a_receiver_answers_is_text(page, relay):
         is_untouched(page)
 
 
-def test_text_can_not_be_turned_around(page, relay):
+def test_bidirectional_control_characters_are_replaced(page, relay):
     """Characters that change the direction of text could make one name look like another. The page shows U+FFFD instead of them."""
     found = submit(relay, relay.create_key(name="pay"), message("<p>x</p>", "=?utf-8?q?abc=E2=80=AEgpj.exe=E2=81=A6?="))
     page.open(f"/messages/{found}")

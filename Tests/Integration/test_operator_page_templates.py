@@ -44,7 +44,7 @@ def write(page, **fields):
     page.send("/templates", **{**values, **fields})
 
 
-def test_a_template_is_written_and_looked_at(either, relay):
+def test_a_template_is_created_and_shown(either, relay):
     assert either.open("/templates").one(".empty").text
     write(either)
     either.did("template").shows("customer.name", "0.50")
@@ -56,7 +56,7 @@ def test_a_template_is_written_and_looked_at(either, relay):
     assert either.messages_of_the_browser() == []
 
 
-def test_mistakes_are_told_with_their_places_and_what_was_written_stays(either, relay):
+def test_template_mistakes_are_located_and_the_input_is_kept(either, relay):
     write(either, html="<b>\n<script>{{ x }}</script>", subject="{{ a", variables="- nam: x", name="tpl_x")
     told = either.one(".mistake").text
     for place in ("HTML, line 2, column 9", "Subject", "Variables, line 1, column 3", "Name: "):
@@ -67,7 +67,7 @@ def test_mistakes_are_told_with_their_places_and_what_was_written_stays(either, 
     assert only(relay)["html"] == "<b>x</b>"
 
 
-def test_versions_are_compared_and_one_comes_back(either, relay):
+def test_versions_are_compared_and_rolled_back(either, relay):
     write(either, text="one\ntwo\nthree\n")
     either.link("Edit")
     either.send("/save", text="one\n2\nthree\n", subject="Good day")
@@ -110,7 +110,7 @@ def test_a_script_in_a_template_does_not_run(either, relay):
     either.driver.switch_to.default_content()
 
 
-def test_what_somebody_else_has_saved_is_not_lost(either, relay, tmp_path):
+def test_a_concurrent_change_is_not_overwritten_without_a_warning(either, relay, tmp_path):
     write(either)
     either.link("Edit")
     (tmp_path / "template.yaml").write_text("name: welcome\n")
@@ -123,7 +123,7 @@ def test_what_somebody_else_has_saved_is_not_lost(either, relay, tmp_path):
     assert only(relay)["subject"] == "mine" and only(relay)["version"] == 3
 
 
-def test_a_large_template_is_taken_and_one_that_is_too_large_is_not(relay):
+def test_a_large_template_is_accepted_and_a_too_large_one_is_refused(relay):
     visitor = sign_in(relay)
     answer = visitor.post("/templates", {"name": "large", "html": "\u00e9" * (1 << 19)})
     assert answer.status == 303
@@ -134,7 +134,7 @@ def test_a_large_template_is_taken_and_one_that_is_too_large_is_not(relay):
     assert [t["name"] for t in relay.json("templates", "list")] == ["large"]
 
 
-def test_how_it_looks(chromium, relay, tmp_path):
+def test_template_pages_are_accessible_in_light_dark_and_narrow_layouts(chromium, relay, tmp_path):
     for name, subject in (("welcome", "Welcome"), ("receipt", "Your receipt")):
         (tmp_path / "template.yaml").write_text(
             f"name: {name}\nsubject: \"{subject}, {{{{ customer.name }}}}\"\nfrom: Shop <shop@example.com>\n"

@@ -25,13 +25,13 @@ def required(tmp_path, primary):
     return Relay(directory, {"database": primary.url(), "database_replica": "required"})
 
 
-def test_without_one_the_relay_does_not_start(tmp_path, primary):
+def test_the_relay_does_not_start_without_a_required_replica(tmp_path, primary):
     relay = required(tmp_path, primary)
     with pytest.raises(RuntimeError, match="synchronous_standby_names"):
         relay.start()
 
 
-def test_once_none_is_asked_for_nothing_is_accepted(tmp_path, primary):
+def test_mail_is_refused_while_the_server_does_not_wait_for_a_replica(tmp_path, primary):
     with primary.standby(tmp_path / "standby"):
         primary.wait_for_commits_on("standby")
         relay = required(tmp_path, primary).start()
@@ -50,7 +50,7 @@ def test_once_none_is_asked_for_nothing_is_accepted(tmp_path, primary):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the relay's user")
-def test_roots_commands_look_for_libpqs_files_as_the_relays_user(tmp_path):
+def test_commands_by_root_read_libpq_files_as_the_relays_user(tmp_path):
     """libpq looks into the home directory. With TLS, it fails if the user may not read that directory."""
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(

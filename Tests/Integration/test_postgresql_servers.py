@@ -39,18 +39,18 @@ def test_the_role_relay_logs_in_with_its_password_and_owns_its_database(shared):
     assert shared.password not in shared.log.read_text()
 
 
-def test_a_new_database_is_empty_and_the_relays(shared):
+def test_a_new_database_is_empty_and_owned_by_the_role_relay(shared):
     assert query(shared.create_database("another"), TABLE + "; SELECT count(*) FROM message") == "0"
 
 
-def test_the_processors_time_includes_backends_that_have_ended(shared):
+def test_cpu_time_includes_backends_that_have_ended(shared):
     before = shared.cpu_seconds()
     shared.psql("SELECT sum(length(md5(n::text))) FROM generate_series(1, 1000000) n")
     # The backend may run a moment longer than its client. Its time counts in both cases.
     assert shared.cpu_seconds() - before > 0.1
 
 
-def test_it_can_be_stopped_and_started(tmp_path):
+def test_the_server_can_be_restarted_in_each_shutdown_mode(tmp_path):
     with Server(tmp_path) as server:
         server.psql(TABLE + "; INSERT INTO message VALUES (1, 'one')")
         for mode in ("smart", "fast", "immediate"):
@@ -58,7 +58,7 @@ def test_it_can_be_stopped_and_started(tmp_path):
             assert server.psql("SELECT body FROM message") == "one"
 
 
-def test_nothing_of_it_runs_after_a_kill_and_what_was_committed_is_there(tmp_path):
+def test_a_killed_server_leaves_no_process_and_keeps_its_commits(tmp_path):
     with Server(tmp_path) as server:
         server.psql(TABLE, role="relay")
         with psql_process(server) as client:
@@ -115,7 +115,7 @@ def test_a_killed_primarys_synchronous_commits_are_on_the_promoted_standby(tmp_p
             assert third.psql("SELECT count(*) FROM message WHERE body = 'after'") == "2"
 
 
-def test_a_promoted_standby_inherits_that_it_waits_for_one_until_that_is_reset(tmp_path):
+def test_a_promoted_standby_waits_for_a_replica_until_that_is_reset(tmp_path):
     with Server(tmp_path / "primary") as primary:
         primary.psql(TABLE, role="relay")
         primary.set("synchronous_standby_names", "1 (second)")
@@ -132,7 +132,7 @@ def test_a_promoted_standby_inherits_that_it_waits_for_one_until_that_is_reset(t
                 assert client.stdout.readline() == "inserted\n"
 
 
-def test_without_space_for_data_a_statement_fails_and_the_server_goes_on(tmp_path):
+def test_a_full_disk_fails_the_statement_but_not_the_server(tmp_path):
     with mounted(tmp_path, "96m") as disk, Server(disk, wal_directory=tmp_path / "wal") as server:
         server.psql(TABLE, role="relay")
         with full_disk(server), pytest.raises(Failed, match="No space left on device"):
@@ -142,7 +142,7 @@ def test_without_space_for_data_a_statement_fails_and_the_server_goes_on(tmp_pat
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
-def test_pgbouncer_passes_a_client_on(shared, tmp_path, mode):
+def test_pgbouncer_forwards_clients_in_each_pool_mode(shared, tmp_path, mode):
     with Pgbouncer(shared, tmp_path, mode) as pgbouncer:
         assert query(pgbouncer.url(), "SELECT current_user, inet_server_port()") == f"relay|{shared.port}"
         # In transaction mode, two clients share a session of the server between their transactions. In session mode they do not.
@@ -158,7 +158,7 @@ def test_pgbouncer_passes_a_client_on(shared, tmp_path, mode):
             query(pgbouncer.url().replace(shared.password, "another"), "SELECT 1")
 
 
-def test_packets_of_a_partition_vanish_and_pass_again_after_it(tmp_path):
+def test_a_network_partition_drops_packets_until_it_heals(tmp_path):
     with Network("one", "two", "three") as network, Server(tmp_path, host=network["one"]) as server:
         answers = {name: query(server.url(), "SELECT inet_client_addr()", network[name]) for name in ("two", "three")}
         assert answers == {name: network[name].address for name in ("two", "three")}
@@ -215,7 +215,7 @@ def test_threads_can_be_on_different_hosts():
 
 
 @pytest.mark.parametrize("options", [[], ["--pgbouncer", "session"], ["--pgbouncer", "transaction"]])
-def test_served_to_another_program_it_makes_databases_and_ends_with_its_input(options, tmp_path):
+def test_the_served_server_creates_databases_and_ends_at_end_of_input(options, tmp_path):
     served = subprocess.Popen(
         [sys.executable, Path(__file__).parent / "postgresql.py", "--serve", tmp_path, *options], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, text=True, env=clean_environment())
@@ -241,7 +241,7 @@ def test_served_to_another_program_it_makes_databases_and_ends_with_its_input(op
         served.wait()
 
 
-def test_where_nothing_is_installed_the_error_says_what_to_run(tmp_path, monkeypatch):
+def test_a_missing_postgresql_installation_names_the_make_target(tmp_path, monkeypatch):
     monkeypatch.setattr(postgresql_server, "PLACES", [tmp_path / "nowhere"])
     with pytest.raises(NotInstalled, match="make deps-test"), Server(tmp_path):
         pass

@@ -131,7 +131,7 @@ def connections(relay):
 
 @pytest.mark.parametrize("check", ["", "option smtpchk EHLO health.example.com"])
 @pytest.mark.parametrize("version", [1, 2])
-def test_health_checks_leave_no_line(relay, tmp_path, version, check):
+def test_health_checks_are_not_logged(relay, tmp_path, version, check):
     written, before = len(relay.log), connections(relay)
     with haproxy(tmp_path, relay, version, check=check, checks_every="20ms"):
         relay.wait_until(lambda: connections(relay) > before + 8, "some health checks")
@@ -185,7 +185,7 @@ def test_a_header_and_the_first_command_in_one_segment(relay, header):
 
 
 @pytest.mark.parametrize("header", [line(), block()])
-def test_a_header_cut_in_every_place(relay, header):
+def test_a_proxy_header_split_at_any_octet_is_accepted(relay, header):
     for cut in range(1, len(header)):
         assert direct(relay, "smtp", header[:cut], header[cut:]).startswith(b"220 "), cut
     assert direct(relay, "smtp", *[header[n:n + 1] for n in range(len(header))]).startswith(b"220 ")
@@ -242,7 +242,7 @@ def test_a_connection_without_a_good_header_is_closed(own_relay, octets, reason,
     assert len(logged) == 1 and "notice" in logged[0] and "client=127.0.0.1" in logged[0] and "remedy=" in logged[0]
 
 
-def test_a_header_that_is_cut_or_does_not_come(relay):
+def test_an_incomplete_or_missing_proxy_header_ends_the_connection(relay):
     """The header must be complete within five seconds, even if the client goes on sending."""
     written = len(relay.log)
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as cut:
@@ -258,7 +258,7 @@ def test_a_header_that_is_cut_or_does_not_come(relay):
     assert sorted(reasons) == ["proxy-cut", "proxy-late", "proxy-late"]
 
 
-def test_the_log_is_not_drowned(own_relay):
+def test_repeated_proxy_errors_do_not_flood_the_log(own_relay):
     relay = own_relay(PROXIED)
     for _ in range(60):
         direct(relay, "smtp", b"garbage")
@@ -266,7 +266,7 @@ def test_the_log_is_not_drowned(own_relay):
     assert len(log_lines(relay, "reason=proxy-missing")) < 60
 
 
-def test_a_peer_outside_proxy_networks_is_closed_until_they_change(own_relay):
+def test_a_peer_outside_proxy_networks_is_refused_until_a_reload_adds_it(own_relay):
     relay = own_relay({**PROXIED, "proxy_networks": ["192.0.2.0/24"]})
     for kind in ["smtp", "smtps"]:
         assert direct(relay, kind, line()) == b""
@@ -337,6 +337,6 @@ def test_a_client_whose_header_comes_during_the_shutdown_is_greeted(own_relay):
     assert relay.stop() == 0
 
 
-def test_the_log_names_listeners_of_http_that_take_the_header(own_relay):
+def test_the_log_shows_which_http_listeners_require_the_proxy_header(own_relay):
     relay = own_relay({"http.listen": ["https+proxy://127.0.0.1:0"], "proxy_networks": ["127.0.0.1"]})
     relay.wait_for_log("http=tls proxy_header=required")

@@ -400,7 +400,7 @@ def restore(relay, backup, directory):
     return lines[until:], outputs
 
 
-def test_a_restored_queue_is_whole_and_held(house, tmp_path):
+def test_a_restored_queue_is_complete_and_held(house, tmp_path):
     backup = back_up(house, tmp_path)
     # After the backup, a message is accepted and the key is revoked. The backup knows of neither.
     submit(house, house.key, b"From: a@example.com\r\nTo: to@example.net\r\n\r\nLater.\r\n")
@@ -420,7 +420,7 @@ def test_a_restored_queue_is_whole_and_held(house, tmp_path):
     assert [house.message(m)["state"] for m in house.sent] == ["failed", "queued"]
 
 
-def test_a_message_under_way_at_the_backup_is_held_too(house, tmp_path):
+def test_a_message_being_sent_at_the_backup_is_held_after_the_restore(house, tmp_path):
     """`messages hold` only holds queued messages. That is why the relay is started and stopped before it."""
     backup = back_up(house, tmp_path)
     changed = subprocess.run(
@@ -432,7 +432,7 @@ def test_a_message_under_way_at_the_backup_is_held_too(house, tmp_path):
     assert {house.message(m)["state"] for m in house.sent} == {"held"}
 
 
-def test_a_backup_of_a_relay_at_work_lacks_no_body(house, tmp_path):
+def test_a_backup_of_a_running_relay_has_every_message_body(house, tmp_path):
     """This holds even if messages arrive between the copy of the database and the copy of the spool."""
     key = house.create_key("live", per_second=1_000_000)
     text = script("operating.md", "Backup")
@@ -468,7 +468,7 @@ def test_a_backup_of_a_relay_at_work_lacks_no_body(house, tmp_path):
     assert len(list((house.state / "relay.db.spool").iterdir())) == 1 + 3
 
 
-def test_a_backup_comes_to_an_end_while_the_database_is_written(house, tmp_path):
+def test_a_backup_completes_while_the_database_is_written(house, tmp_path):
     """SQLite's backup starts again when another process has written, unless it reads within one transaction."""
     house.stop()
     database = sqlite3.connect(house.state / "relay.db", isolation_level=None)
@@ -495,7 +495,7 @@ def test_a_backup_comes_to_an_end_while_the_database_is_written(house, tmp_path)
         database.close()
 
 
-def test_the_queue_moves_house(house, own_relay, tmp_path):
+def test_the_queue_moves_to_another_machine(house, own_relay, tmp_path):
     """The new relay has the old one's keys, queue and bodies."""
     new = own_relay(start=False)
     new.state = tmp_path / "new"
@@ -514,7 +514,7 @@ def test_the_queue_moves_house(house, own_relay, tmp_path):
 
 # -- templates
 
-def test_from_a_file_to_mail(own_relay, tmp_path):
+def test_the_documented_steps_from_a_template_file_to_a_mail_work(own_relay, tmp_path):
     relay = own_relay({"http.listen": ["http://127.0.0.1:0"]})
     section = [(lines, language) for language in ("sh", "json") for page, heading, lines in blocks(language)
                if (page, heading) == ("templates.md", "From a file to mail")]

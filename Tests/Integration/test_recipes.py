@@ -308,7 +308,7 @@ def foreign(tmp_path_factory):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 @pytest.mark.parametrize("attack", ["stripped", "foreign"])
-def test_somebody_in_between(relay, key, tmp_path, foreign, row, attack):
+def test_each_client_treats_a_man_in_the_middle_as_documented(relay, key, tmp_path, foreign, row, attack):
     name, expected = row[0], row[1 if attack == "stripped" else 2]
     with Attacker(foreign if attack == "foreign" else None) as attacker:
         sent, told = CLIENT[name](Place(tmp_path, attacker.port, relay.certificate, key))

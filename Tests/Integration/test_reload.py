@@ -35,7 +35,7 @@ def greeting(relay, kind="smtp"):
         return smtp.ehlo_resp.decode()
 
 
-def test_what_clients_are_held_to_changes_for_new_connections(own_relay):
+def test_a_reload_changes_client_limits_for_new_connections(own_relay):
     relay = own_relay({"submission.max_rate_delay": "5s"})
     key = relay.create_key(per_second=1, burst=1)
     with session(relay, key) as old:
@@ -74,7 +74,7 @@ def test_refused_attachments(own_relay):
         assert send(smtp, message)[0] == 250
 
 
-def test_the_proxies_of_http(own_relay):
+def test_a_reload_changes_the_trusted_http_proxies(own_relay):
     relay = own_relay(HTTP)
     key = relay.create_key(allow_network="198.51.100.0/24")
     with API(relay, key, secure=False) as proxy:
@@ -87,7 +87,7 @@ def test_the_proxies_of_http(own_relay):
         assert proxy.send(X_Forwarded_For="198.51.100.7").code == "network"
 
 
-def test_limits_of_connections_and_time(own_relay):
+def test_a_reload_changes_connection_limits_and_timeouts(own_relay):
     relay = own_relay()
     change(relay, {"submission.max_connections_per_client": 1, "submission.auth_timeout": "1s"})
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as first:
@@ -106,7 +106,7 @@ def test_plaintext_networks(own_relay):
     assert "AUTH" not in greeting(relay)
 
 
-def test_the_log(own_relay):
+def test_a_reload_changes_the_log_level_and_format(own_relay):
     relay = own_relay()
     key = relay.create_key()
     # At this level, "certificate loaded" is the last line of the reload.
@@ -121,7 +121,7 @@ def test_the_log(own_relay):
     assert quiet not in relay.log_text() and loud in relay.log_text()
 
 
-def test_certificates_of_other_names_and_the_least_version(own_relay):
+def test_a_reload_changes_certificate_paths_and_the_minimum_tls_version(own_relay):
     relay = own_relay()
     certificate, key_file = self_signed(relay.directory, "second")
     log = change(relay, {
@@ -169,7 +169,7 @@ def test_retries_follow_the_new_schedule(own_relay):
     assert key
 
 
-def test_what_takes_a_restart_is_named_and_stays(own_relay):
+def test_a_reload_reports_settings_that_require_a_restart(own_relay):
     relay = own_relay()
     ports = dict(relay.ports)
     log = change(
@@ -183,7 +183,7 @@ def test_what_takes_a_restart_is_named_and_stays(own_relay):
     assert relay.ports == ports
 
 
-def test_a_bad_file_changes_nothing_and_is_told(own_relay):
+def test_an_invalid_settings_file_changes_nothing_and_is_reported(own_relay):
     relay = own_relay()
     log = change(relay, {
         "hostname": "other.example.com", "hostnme": "x", "submission.max_recipients": "many"}, "max_recipients")

@@ -25,7 +25,7 @@ def former_fingerprint(key):
     return hashlib.sha256(b"".join(part + b"\0" for part in parts) + content).digest()[:16]
 
 
-def test_what_an_older_relay_accepted_is_known_again_for_a_day(own_relay):
+def test_messages_accepted_by_an_older_relay_are_recognized_for_a_day(own_relay):
     relay = own_relay()
     key = relay.create_key()
     content = FIELDS + b"\r\n" + BODY

@@ -101,7 +101,7 @@ def ended(relay, key):
 @pytest.mark.parametrize("command, word", [
     (["keys", "rotate", "ID", "--grace", "0s"], "key-unknown"), (["keys", "update", "ID", "--no-scopes"], "scope"),
     (["keys", "update", "ID", "--allow-network", "192.0.2.0/24"], "network")], ids=["secret", "scope", "network"])
-def test_what_is_taken_from_a_key_is_taken_from_open_sessions(relay, command, word):
+def test_rights_removed_from_a_key_are_lost_in_open_smtp_sessions(relay, command, word):
     key = relay.create_key()
     with session(relay, key) as smtp:
         assert send(smtp, QUIET)[0] == 250
@@ -136,14 +136,14 @@ def patient(own_relay):
     return own_relay()
 
 
-def test_deliver_sends_what_is_queued(patient):
+def test_revoking_with_deliver_sends_the_queued_messages(patient):
     key = patient.create_key()
     ids = queued(patient, key)
     patient.run("keys", "revoke", key_id(key), "--queued", "deliver")
     assert {m["id"]: m["state"] for m in ended(patient, key)} == dict.fromkeys(ids, "simulated")
 
 
-def test_hold_keeps_what_is_queued_until_it_is_released(patient):
+def test_revoking_with_hold_keeps_the_queued_messages_until_released(patient):
     key = patient.create_key()
     ids = queued(patient, key)
     patient.run("keys", "revoke", key_id(key), "--queued", "hold")
@@ -156,7 +156,7 @@ def test_hold_keeps_what_is_queued_until_it_is_released(patient):
     assert {m["id"]: m["state"] for m in ended(patient, key)} == dict.fromkeys(ids, "simulated")
 
 
-def test_drop_gives_up_what_is_queued(patient):
+def test_revoking_with_drop_discards_the_queued_messages(patient):
     key = patient.create_key()
     ids = queued(patient, key)
     patient.run("keys", "revoke", key_id(key), "--queued", "drop")

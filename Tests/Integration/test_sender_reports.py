@@ -163,7 +163,7 @@ def test_all_recipients_that_failed_are_in_one_report(simulated):
     assert {report["email"] for report in by_perl(octets)["reports"]} == set(recipients[:60])
 
 
-def test_a_sender_hears_of_a_suppressed_recipient(simulated):
+def test_a_suppressed_recipient_is_reported_to_the_sender(simulated):
     key = simulated.create_key("test")
     simulated.run("suppressions", "add", "gone@example.net", "--environment", "test")
     submit(simulated, key, message(), ["gone@example.net", "here@example.net"], sender="app@example.com")
@@ -174,7 +174,7 @@ def test_a_sender_hears_of_a_suppressed_recipient(simulated):
     assert by_perl(octets)["reports"][0]["email"] == "gone@example.net"
 
 
-def test_a_sender_hears_of_a_failed_delivery(live, ses):
+def test_a_failed_delivery_is_reported_to_the_sender(live, ses):
     key = live.create_key("live")
     ses.script.append(REJECTED)
     original = submit(live, key, message(), ["a@example.net"], sender="app@example.com")
@@ -190,7 +190,7 @@ def test_a_sender_hears_of_a_failed_delivery(live, ses):
     assert by_perl(octets)["reports"][0]["email"] == "a@example.net"
 
 
-def test_it_counts_for_no_key(live, ses):
+def test_a_report_does_not_count_towards_a_keys_usage(live, ses):
     key = live.create_key("live", per_day=1)
     ses.script.append(REJECTED)
     submit(live, key, message(), ["a@example.net"], sender="app@example.com")
@@ -201,7 +201,7 @@ def test_it_counts_for_no_key(live, ses):
 
 # -- no report
 
-def test_without_an_address_there_are_none(own_relay):
+def test_no_reports_are_sent_unless_bounces_from_is_set(own_relay):
     relay = own_relay()
     key = relay.create_key("test")
     relay.wait_for_state(submit(relay, key, message(), [BOUNCE]), "simulated")
@@ -219,7 +219,7 @@ def test_without_an_address_there_are_none(own_relay):
     assert len(reports(relay)) == 1
 
 
-def test_bounces_are_told_where_that_is_asked_for_only(own_relay):
+def test_bounces_are_reported_only_if_configured(own_relay):
     relay = own_relay({"bounces.from": "bounces@example.com"})
     key = relay.create_key("test")
     relay.wait_for_state(submit(relay, key, message(), [BOUNCE]), "simulated")
@@ -240,7 +240,7 @@ REPORT = ("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
     ("app@example.com", "List-Unsubscribe: <https://example.com/>\r\n"), ("app@example.com", "List-Id: <a.example.com>\r\n"),
     ("app@example.com", "X-Auto-Response-Suppress: All\r\n"), ("app@example.com", REPORT), ("", REPORT),
 ])
-def test_nobody_is_told_of_mail_of_programs(simulated, sender, fields):
+def test_bounces_of_automatic_mail_are_not_reported(simulated, sender, fields):
     key = simulated.create_key("test")
     quiet = submit(simulated, key, message("quiet", fields), ["bounce+1@simulator.amazonses.com"], sender=sender)
     simulated.wait_for_state(quiet, "simulated")
@@ -266,21 +266,21 @@ def test_a_report_that_bounces_is_not_reported(simulated):
     assert len(reports(simulated)) == 4
 
 
-def test_a_complaint_is_no_failure(simulated):
+def test_a_complaint_causes_no_report(simulated):
     key = simulated.create_key("test")
     simulated.wait_for_state(submit(simulated, key, message(), [COMPLAINT]), "simulated")
     no_report(simulated, key)
 
 
 @pytest.mark.parametrize("sender", ["root@printer", "app@host.local", "app@[192.0.2.1]"])
-def test_a_sender_that_mail_cannot_reach_is_given_up(simulated, sender):
+def test_no_report_is_sent_to_an_unreachable_sender(simulated, sender):
     key = simulated.create_key("test")
     submit(simulated, key, message(), [BOUNCE], sender=sender)
     simulated.wait_for_log("failures can't be reported to the envelope sender")
     assert not reports(simulated)
 
 
-def test_what_an_operator_drops_is_not_reported(own_relay, ses):
+def test_a_message_dropped_by_an_operator_is_not_reported(own_relay, ses):
     ses.answer = error(500, "InternalServiceErrorException")
     relay = own_relay({"ses.region": REGION, "ses.endpoint": ses.url, "delivery.retry_first": "1h", **ON}, CREDENTIALS)
     key = relay.create_key("live")
@@ -309,7 +309,7 @@ def test_a_report_that_is_due_survives_a_kill(own_relay, ses):
     assert sorted(about) == sorted(failed)
 
 
-def test_http_has_a_sender_too(live, ses):
+def test_the_from_address_of_an_http_message_gets_the_report(live, ses):
     ses.script.append(REJECTED)
     with API(live, live.create_key("live")) as api:
         assert taken(api.send())
@@ -317,7 +317,7 @@ def test_http_has_a_sender_too(live, ses):
     assert parsed(octets)["To"] == EMAIL["from"]
 
 
-def test_doctor_says_what_is_told(own_relay):
+def test_doctor_says_whether_senders_get_reports(own_relay):
     def found(relay):
         checks = json.loads(relay.run("doctor", "--json", check=False).stdout)["checks"]
         return [(check["outcome"], check["found"]) for check in checks if check["name"] == "bounces"]

@@ -47,7 +47,7 @@ def live_lane(relay):
     return next((lane for lane in relay.json("status")[0]["lanes"] if lane["lane"] == "live"), None)
 
 
-def test_a_call_as_ses_wants_it(live, ses):
+def test_the_call_to_ses_is_signed_and_complete(live, ses):
     key = live.create_key("live")
     message_id = submit(live, key, message("plain"), ["a@example.net", "b@example.net"])
     live.wait_for_state(message_id, "sent")
@@ -63,7 +63,7 @@ def test_a_call_as_ses_wants_it(live, ses):
     (CUT_AFTER_TAKING, "connection-lost", 2, True),
     (BROKEN_JSON, "unreadable-answer", 2, True),
 ], ids=["throttled", "server-error", "cut", "broken-json"])
-def test_what_passes_is_tried_again(live, ses, answer, word, times_taken, maybe_duplicate):
+def test_transient_ses_errors_are_retried(live, ses, answer, word, times_taken, maybe_duplicate):
     ses.script.append(answer)
     message_id = submit(live, live.create_key("live"), message("again"))
     live.wait_for_state(message_id, "sent")
@@ -74,7 +74,7 @@ def test_what_passes_is_tried_again(live, ses, answer, word, times_taken, maybe_
 
 
 @pytest.mark.parametrize("sender", ["www-data@web01", "root@[192.0.2.7]", "cron@nas.local"])
-def test_a_sender_that_can_be_no_identity_loses_no_mail(live, ses, sender):
+def test_mail_of_a_sender_that_cannot_be_an_ses_identity_is_sent(live, ses, sender):
     """SES would refuse the message because of such a sender, and nobody can verify such a name."""
     ses.unverified = {sender}
     message_id = submit(live, live.create_key("live"), message("cron"), sender=sender)
@@ -104,7 +104,7 @@ def test_a_sender_that_is_not_verified_is_left_out(live, ses):
     assert ses.taken[-1].feedback == "app@shop.example" and delivery(live, message_id)["reason"] is None
 
 
-def test_an_ses_that_is_not_there_is_waited_for(own_relay):
+def test_messages_wait_while_ses_is_unreachable(own_relay):
     port = free_port()
     relay = own_relay(settings(f"http://127.0.0.1:{port}"), CREDENTIALS)
     message_id = submit(relay, relay.create_key("live"), message("early"))
@@ -123,7 +123,7 @@ def test_an_ses_that_is_not_there_is_waited_for(own_relay):
     (not_verified("from@example.com"), 2, ["sender", "ses.region"]),
     (error(400, "MailFromDomainNotVerifiedException"), 1, ["MAIL FROM", "MX record"]),
 ], ids=["not-found", "not-verified", "mail-from"])
-def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live, ses, answer, calls, parts):
+def test_a_fixable_ses_error_fails_with_a_remedy_and_can_be_retried(live, ses, answer, calls, parts):
     ses.script.extend([answer] * calls)
     message_id = submit(live, live.create_key("live"), message("corrected"))
     live.wait_for_state(message_id, "failed")
@@ -142,7 +142,7 @@ def test_what_an_operator_can_mend_fails_with_the_remedy_and_is_sent_again(live,
     (error(429, "TooManyRequestsException", "Daily message quota exceeded."), "WARNING"),
     (error(403, "InvalidClientTokenId", "The security token included in the request is invalid."), "CRITICAL"),
 ], ids=["suspended", "paused", "quota", "credentials"])
-def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, level):
+def test_an_account_wide_ses_error_holds_the_lane_and_fails_no_message(live, ses, answer, level):
     """The lane is held until a probe, after 30 s, succeeds.
 
     Another test covers that with a simulated clock. A new start tries at once.
@@ -175,7 +175,7 @@ def test_what_concerns_all_holds_the_lane_and_fails_nobody(live, ses, answer, le
     assert not live_lane(live)["held"]
 
 
-def test_an_account_that_does_not_tell_its_quota(own_relay, ses):
+def test_a_missing_ses_quota_is_logged_and_mail_is_still_sent(own_relay, ses):
     ses.quota = None
     relay = own_relay(settings(ses.url), CREDENTIALS)
     message_id = submit(relay, relay.create_key("live"), message("untold"))
@@ -183,7 +183,7 @@ def test_an_account_that_does_not_tell_its_quota(own_relay, ses):
     relay.wait_until(lambda: one_mentions(relay.log, "GetAccount", "ses.max_send_rate"), "the missing quota in the log")
 
 
-def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):
+def test_a_shutdown_waits_for_the_pending_ses_answer(live, ses):
     answered = threading.Event()
     ses.script.append(slow(answered))
     message_id = submit(live, live.create_key("live"), message("at the end"))
@@ -203,7 +203,7 @@ def test_a_stop_waits_for_the_answer_that_is_under_way(live, ses):
     assert ses.count("at the end") == 1
 
 
-def test_a_death_before_the_answer_may_send_twice_and_says_so(live, ses):
+def test_a_kill_before_the_ses_answer_marks_a_possible_duplicate(live, ses):
     answered = threading.Event()
     ses.script.append(slow(answered))
     message_id = submit(live, live.create_key("live"), message("twice"))
@@ -218,7 +218,7 @@ def test_a_death_before_the_answer_may_send_twice_and_says_so(live, ses):
     assert delivery(live, message_id)["history"][0]["reason"].startswith("interrupted: ")
 
 
-def test_a_ledger_of_bad_weather(live, ses):
+def test_every_message_arrives_although_half_of_ses_answers_are_bad(live, ses):
     """Half of the answers to many messages are bad. Each message arrives, and a message that arrives twice is marked."""
     answers = [THROTTLE, SERVER_ERROR, CUT_AFTER_TAKING, BROKEN_JSON]
     ses.script.extend(random.Random(1).choices([OK] * 4 + answers, k=60))

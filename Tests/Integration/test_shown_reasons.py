@@ -17,7 +17,7 @@ def connect(relay):
     return smtp
 
 
-def test_a_throttled_address_is_told_so(own_relay):
+def test_a_throttled_client_shows_the_throttle_reason(own_relay):
     relay = own_relay()
     key = relay.create_key()
     for _ in range(2):
@@ -30,7 +30,7 @@ def test_a_throttled_address_is_told_so(own_relay):
     assert error.value.smtp_code in (421, 454)
 
 
-def test_too_many_errors_on_one_connection_still_show_the_last(own_relay):
+def test_the_last_reason_is_shown_after_too_many_errors(own_relay):
     relay = own_relay()
     key = relay.create_key(scopes=())
     smtp = connect(relay)

@@ -164,7 +164,7 @@ def ways(before, end, after):
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_nothing_is_smuggled_behind_an_end_that_is_none(relay, key, name):
+def test_nothing_is_smuggled_after_a_false_end_of_data(relay, key, name):
     end, answer = ENDS[name]
     connection = signed_in(relay, key)
     after = SMUGGLED + b"\r\n.\r\n"
@@ -180,7 +180,7 @@ def test_nothing_is_smuggled_behind_an_end_that_is_none(relay, key, name):
 
 
 @pytest.mark.parametrize(("end", "answer"), [(b"\r\n.\r\n", TAKEN), (b"\r\r\n.\r\n", LINE_ENDING)])
-def test_an_end_is_one_in_whatever_pieces_it_comes(relay, key, end, answer):
+def test_the_end_of_data_is_recognized_however_it_is_split(relay, key, end, answer):
     """The octets after the end of the data are a command."""
     connection = signed_in(relay, key)
     for records, piece in ways(HEADER, end, b"NOOP\r\n"):
@@ -189,7 +189,7 @@ def test_an_end_is_one_in_whatever_pieces_it_comes(relay, key, end, answer):
     connection.close()
 
 
-def test_nobody_smuggled_anything(relay, key):
+def test_no_smuggled_message_was_queued(relay, key):
     """Checks the envelopes of all messages that the tests above have sent."""
     messages = relay.json("messages", "list", "--key", key_id(key), "--limit", "1000")
     assert len(messages) > 50
@@ -202,7 +202,7 @@ STARTTLS = b"STARTTLS\r\n"
 
 
 @pytest.mark.parametrize("cut", range(len(STARTTLS) + 3))
-def test_plaintext_behind_starttls_is_never_a_command(relay, cut):
+def test_plaintext_after_starttls_is_never_executed(relay, cut):
     """STARTTLS and the octets after it, in two segments that are cut at each octet (CVE-2011-0411 and similar vulnerabilities)."""
     connection = Connection(relay, "smtp")
     assert connection.reply().startswith("220 ")
@@ -212,7 +212,7 @@ def test_plaintext_behind_starttls_is_never_a_command(relay, cut):
     assert [answer[:10] for answer in answers] in ([], ["220 2.0.0 "])
 
 
-def test_the_session_starts_again_under_tls(relay, key):
+def test_starttls_resets_the_session(relay, key):
     connection = Connection(relay, "smtp")
     assert connection.reply().startswith("220 ")
     assert connection.say(b"EHLO before.example").startswith("250 ")
@@ -227,7 +227,7 @@ def test_the_session_starts_again_under_tls(relay, key):
 
 
 @pytest.mark.parametrize("how", ["PLAIN", "PLAIN in two", "LOGIN", "LOGIN inline"])
-def test_a_key_in_plain_text_is_not_taken(relay, key, how):
+def test_a_key_in_plain_text_is_refused(relay, key, how):
     """The key is not in the log either."""
     secret = base64.b64encode(key.encode())
     plain = base64.b64encode(b"\0apikey\0" + key.encode())

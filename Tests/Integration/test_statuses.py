@@ -59,7 +59,7 @@ def test_messages_are_listed_and_waited_for_by_a_recipients_status(relay):
     assert late.returncode == 1 and mentions(late.stderr, "300ms", "1 simulated")
 
 
-def test_the_api_tells_statuses_and_events_and_finds_by_them(relay):
+def test_the_api_shows_statuses_and_events_and_filters_by_status(relay):
     key = relay.create_key()
     api = API(relay, key)
     bounced = taken(api.post("/v1/email/send", {**EMAIL, "to": [f"bounce+b@{SIMULATOR}", "to@example.net"]}))
@@ -76,7 +76,7 @@ def test_the_api_tells_statuses_and_events_and_finds_by_them(relay):
     assert api.get("/v1/email/messages?status=bouncing").code == "invalid"
 
 
-def test_usage_counts_what_was_told_and_standing_is_shown(relay):
+def test_usage_counts_outcomes_and_the_standing_is_shown(relay):
     key = relay.create_key()
     send(relay, key, "1", f"success@{SIMULATOR}", f"complaint+c@{SIMULATOR}", f"bounce+c@{SIMULATOR}")
     usage = relay.json("keys", "show", key_id(key))[0]

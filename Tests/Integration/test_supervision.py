@@ -55,7 +55,7 @@ def manager(tmp_path):
     manager.socket.close()
 
 
-def test_readiness_life_and_status_are_told_to_systemd(own_relay, manager):
+def test_systemd_gets_readiness_watchdog_and_status_notifications(own_relay, manager):
     relay = own_relay(environment=manager.environment(4))
     assert manager.hears() == "READY=1"
     assert {manager.hears(), manager.hears()} == {"STATUS=0 deliveries waiting", "WATCHDOG=1"}
@@ -106,7 +106,7 @@ def event_loops(process):
     return [threads[name] for name in sorted(threads)]
 
 
-def test_an_event_loop_that_hangs_stops_the_signs_of_life(own_relay, manager):
+def test_a_hanging_event_loop_stops_the_watchdog_notifications(own_relay, manager):
     relay = own_relay(environment=manager.environment(2))
     manager.waits_for("WATCHDOG=1")
     with Frozen(event_loops(relay.process.pid)[0]):
@@ -123,7 +123,7 @@ def test_an_event_loop_that_hangs_stops_the_signs_of_life(own_relay, manager):
         lambda: "part of the relay responds again" in relay.log_text(), "a log line about the part that responds again")
 
 
-def test_a_database_that_is_locked_for_long_is_no_reason_to_start_anew(own_relay, manager):
+def test_a_locked_database_does_not_stop_the_watchdog_notifications(own_relay, manager):
     """Another program copies or repairs the database. Meanwhile the relay refuses mail. A restart would not help."""
     relay = own_relay(environment=manager.environment(1))
     key = relay.create_key()
@@ -141,7 +141,7 @@ def test_a_database_that_is_locked_for_long_is_no_reason_to_start_anew(own_relay
     assert "does not respond" not in relay.log_text()
 
 
-def test_a_service_manager_that_does_not_listen_holds_nothing_up(own_relay, manager):
+def test_an_unresponsive_service_manager_does_not_block_the_relay(own_relay, manager):
     """The manager's socket is full after some ten notifications."""
     relay = own_relay(environment=manager.environment(0.2))
     manager.waits_for("READY=1")
@@ -163,7 +163,7 @@ def cpu_seconds(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_without_descriptors_clients_wait_and_nothing_spins(own_relay):
+def test_without_free_descriptors_clients_wait_and_the_relay_stays_idle(own_relay):
     relay = own_relay()
     key = relay.create_key()
     process = relay.process.pid
@@ -200,7 +200,7 @@ def select_nothing(seconds):
     time.sleep(seconds)
 
 
-def test_a_health_check_of_the_port_is_not_worth_a_line(own_relay):
+def test_a_health_check_of_the_port_is_not_logged(own_relay):
     relay = own_relay()
     for _ in range(3):
         socket.create_connection(("127.0.0.1", relay.ports["smtps"]), timeout=DEADLINE).close()

@@ -57,7 +57,7 @@ def place(address):
 
 # -- suppressed recipients get no mail
 
-def test_one_of_fifty_recipients_is_left_out(live, ses):
+def test_a_suppressed_recipient_among_fifty_is_left_out(live, ses):
     key = live.create_key("live", per_second=1000)
     live.run("suppressions", "add", "to17@example.net")
     recipients = [f"to{number}@example.net" for number in range(50)]
@@ -71,7 +71,7 @@ def test_one_of_fifty_recipients_is_left_out(live, ses):
     ("Ann.Example@Example.NET", "ann.example@example.net"), ("ann@example.net", "ANN@EXAMPLE.NET"),
     ('"ann"@example.net', "ann@example.net"), ("ann@example.net", '"ann"@example.net'),
 ])
-def test_letters_of_both_cases_are_the_same(live, ses, on_list, recipient):
+def test_suppressed_addresses_match_regardless_of_case(live, ses, on_list, recipient):
     live.run("suppressions", "add", on_list)
     message_id = submit(live, live.create_key("live"), message("case"), [recipient])
     live.wait_for_state(message_id, "suppressed")
@@ -92,7 +92,7 @@ def test_test_keys_and_live_keys_have_lists_of_their_own(live, ses):
     assert [entry["address"] for entry in listed(live, "--environment", "test")] == ["a@example.net"]
 
 
-def test_what_is_added_while_a_call_fails_is_not_tried_again(live, ses):
+def test_an_address_suppressed_during_a_failing_call_is_not_retried(live, ses):
     added = threading.Event()
     ses.script.append(Answer(500, "InternalServiceErrorException", "No.", takes=False, after=added))
     message_id = submit(live, live.create_key("live"), message("retry"), ["a@example.net", "b@example.net"])
@@ -103,7 +103,7 @@ def test_what_is_added_while_a_call_fails_is_not_tried_again(live, ses):
     assert [t.recipients for t in ses.taken] == [("b@example.net",)]
 
 
-def test_what_is_added_while_a_retry_waits_is_not_tried_again(own_relay, ses):
+def test_an_address_suppressed_before_a_retry_is_not_retried(own_relay, ses):
     relay = own_relay(
         {"ses.region": REGION, "ses.endpoint": ses.url, "delivery.retry_first": "1h", **HTTP}, CREDENTIALS)
     ses.script.append(Answer(500, "InternalServiceErrorException", "No.", takes=False))
@@ -133,7 +133,7 @@ def test_mail_flows_again_after_a_removal(live, ses):
     ("bounce", "hard_bounce"), ("bounce+42", "hard_bounce"), ("suppressionlist", "hard_bounce"), ("complaint", "complaint"),
     ("success", None), ("ooto", None),
 ])
-def test_simulator_addresses_lead_to_entries(relay, name, reason):
+def test_bounces_of_simulator_addresses_add_suppressions(relay, name, reason):
     address = f"{name}@{SIMULATOR}"
     key = relay.create_key()
     first = submit(relay, key, message("first"), [address])
@@ -201,7 +201,7 @@ def test_a_complaint_is_removed_only_when_that_is_confirmed(stopped):
 
 # -- import and export
 
-def test_an_export_is_read_by_others_and_imported_again(own_relay):
+def test_an_export_is_valid_csv_and_can_be_imported_again(own_relay):
     notes = {
         "a@example.net": '550 5.1.1 "nobody", sorry', "=cmd@example.net": "=1+1", "+b@example.net": "@x", "-c@example.net": "ü",
         '"d,d"@example.net': "two\nlines", "'-e@example.net": "'"}
@@ -233,14 +233,14 @@ def test_an_export_is_read_by_others_and_imported_again(own_relay):
     ("note,address,environment\nn,a@example.net,test\n", [("a@example.net", "test", "manual")]),
     ("email,status,created\na@example.net,550,2020-02-02T02:02:02Z\n", [("a@example.net", "live", "manual")]),
 ])
-def test_forms_of_files(stopped, tmp_path, text, expected):
+def test_imports_accept_several_csv_layouts(stopped, tmp_path, text, expected):
     file = tmp_path / "list.csv"
     file.write_text(text)
     stopped.run("suppressions", "import", file)
     assert [(e["address"], e["environment"], e["reason"]) for e in listed(stopped)] == expected
 
 
-def test_what_an_import_does_not_say(stopped, tmp_path):
+def test_import_options_supply_what_the_file_leaves_out(stopped, tmp_path):
     file = tmp_path / "list.csv"
     file.write_text("email,state,origin\na@example.net,1,2\n")
     done = stopped.run("suppressions", "import", file, "--environment", "test", "--reason", "hard_bounce")
@@ -266,7 +266,7 @@ def test_nothing_is_imported_unless_all_lines_are_right(stopped):
     assert [e["address"] for e in listed(stopped)] == ["a@example.net", "f@example.net"]
 
 
-def test_mistakes_are_told_up_to_a_bound(stopped):
+def test_import_mistakes_are_reported_up_to_a_limit(stopped):
     refused = stopped.run("suppressions", "import", "-", input="nobody\n" * 5000, check=False)
     assert refused.returncode == 1 and "4,900" in refused.stderr
     assert refused.stderr.count("line ") == 100
@@ -279,13 +279,13 @@ def test_an_open_quote_is_never_skipped(stopped):
     assert not listed(stopped)
 
 
-def test_a_file_that_is_not_there(stopped, tmp_path):
+def test_importing_a_missing_file_is_an_error(stopped, tmp_path):
     for path in [tmp_path / "none.csv", tmp_path]:
         refused = stopped.run("suppressions", "import", path, check=False)
         assert refused.returncode == 1 and str(path) in refused.stderr
 
 
-def test_a_hundred_thousand_lines(own_relay, tmp_path):
+def test_a_hundred_thousand_addresses_are_imported_and_exported(own_relay, tmp_path):
     relay = own_relay()
     key = relay.create_key()
     file = tmp_path / "list.csv"
@@ -399,7 +399,7 @@ def test_refusals_over_http(api):
     assert not listed(api.relay)
 
 
-def test_the_log_tells_changes_without_addresses(api):
+def test_changes_are_logged_without_addresses(api):
     api.post(PATH, {"email": "secret.name@example.net"})
     api.request("DELETE", place("secret.name@example.net"))
     api.relay.wait_for_log("suppression added", "suppression removed")

@@ -45,7 +45,7 @@ def no_templates(relay):
     delete_all(relay)
 
 
-def test_files_become_a_template_and_a_template_becomes_the_same_files(relay, tmp_path):
+def test_a_template_read_from_files_is_written_back_as_the_same_files(relay, tmp_path):
     source = write(tmp_path / "welcome")
     created = relay.run("templates", "put", str(source)).stdout
     id = re.fullmatch(rf"welcome: .*\b({TEMPLATE_ID})\n", created).group(1)
@@ -63,7 +63,7 @@ def test_files_become_a_template_and_a_template_becomes_the_same_files(relay, tm
         "id": id, "name": "welcome", "version": 1, "outcome": "unchanged"}
 
 
-def test_another_content_makes_a_version_and_an_earlier_one_comes_back(relay, tmp_path):
+def test_changed_content_makes_a_version_and_a_rollback_restores_one(relay, tmp_path):
     source = write(tmp_path / "welcome")
     relay.run("templates", "put", str(source))
     (source / "body.txt").write_text("Good day {{ customer.name }}\n")
@@ -80,7 +80,7 @@ def test_another_content_makes_a_version_and_an_earlier_one_comes_back(relay, tm
     assert missing.returncode == 1 and mentions(missing.stderr, "welcome", "version 9")
 
 
-def test_a_body_that_the_template_does_not_have_goes_when_it_is_to_be_replaced(relay, tmp_path):
+def test_replacing_files_removes_a_body_that_the_template_lacks(relay, tmp_path):
     relay.run("templates", "put", str(write(tmp_path / "welcome", html=None)))
     target = write(tmp_path / "target", text="other")
     assert relay.run("templates", "show", "welcome", "--to", str(target), check=False).returncode == 1
@@ -88,7 +88,7 @@ def test_a_body_that_the_template_does_not_have_goes_when_it_is_to_be_replaced(r
     assert {p.name for p in target.iterdir()} == {"template.yaml", "body.txt"}
 
 
-def test_all_mistakes_of_all_files_are_told_and_nothing_is_saved(relay, tmp_path):
+def test_mistakes_in_all_files_are_reported_and_nothing_is_saved(relay, tmp_path):
     write(tmp_path / "good")
     bad = write(tmp_path / "bad", name="bad", html="<b>\n<script>{{ x }}</script>", text="{{#if x}}\n{{ y")
     (bad / "template.yaml").write_text("name: tpl_x\nsubjct: x\n")
@@ -102,7 +102,7 @@ def test_all_mistakes_of_all_files_are_told_and_nothing_is_saved(relay, tmp_path
     assert relay.json("templates", "list") == []
 
 
-def test_two_directories_with_one_name_are_a_mistake(relay, tmp_path):
+def test_two_templates_with_the_same_name_are_refused(relay, tmp_path):
     write(tmp_path / "a")
     write(tmp_path / "b", name="Welcome")
     result = relay.run("templates", "put", str(tmp_path), check=False)
@@ -110,7 +110,7 @@ def test_two_directories_with_one_name_are_a_mistake(relay, tmp_path):
 
 
 @pytest.mark.parametrize("path, parts", [("nowhere", ["no file"]), ("", ["template.yaml"]), ("x.txt", ["YAML", "JSON"])])
-def test_what_holds_no_template_is_refused(relay, tmp_path, path, parts):
+def test_a_path_without_a_template_is_refused(relay, tmp_path, path, parts):
     (tmp_path / "x.txt").write_text("x")
     result = relay.run("templates", "put", str(tmp_path / path), check=False)
     assert result.returncode == 1 and str(tmp_path / path) in result.stderr and mentions(result.stderr, *parts)
@@ -125,7 +125,7 @@ def test_one_file_may_hold_all_of_a_template(relay, tmp_path):
     assert mentions(relay.run("templates", "put", str(tmp_path / "order.json")).stdout, "ORDER: ", "Order", "ORDER")
 
 
-def test_values_are_put_in_and_all_that_is_wrong_with_them_is_told(relay, tmp_path):
+def test_templates_are_rendered_and_all_mistakes_in_values_are_reported(relay, tmp_path):
     relay.run("templates", "put", str(write(tmp_path / "welcome")))
     values = {"customer": {"name": "A<b>"}, "link": "https://example.com/?a&b"}
     (tmp_path / "values.json").write_text(json.dumps(values))
@@ -165,7 +165,7 @@ def test_a_template_that_is_deleted_is_gone(relay, tmp_path):
     assert result.returncode == 1 and mentions(result.stderr, "no template", "welcome")
 
 
-def test_tags_are_counted_by_what_became_of_messages(relay):
+def test_statistics_count_message_outcomes_by_tag(relay):
     key = relay.create_key(environment="test")
     assert relay.json("statistics", "--by", "tag", "--key", key_id(key)) == []
     nothing = relay.run("statistics", "--by", "tag", "--key", key_id(key))

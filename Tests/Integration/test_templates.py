@@ -64,7 +64,7 @@ def text_of(message, kind):
 
 # -- from a template to mail
 
-def test_from_a_template_to_mail(relay, api, saved):
+def test_a_template_is_saved_rendered_and_sent(relay, api, saved):
     template = saved(GREETING)
     assert re.fullmatch(r"tpl_[0-9a-z]{20}", template["id"]) and template["version"] == 1
     # A variable that is not declared is a required string.
@@ -89,7 +89,7 @@ def test_numbers_are_written_as_they_are_given(relay, api, saved):
     assert mail(relay, message["id"]).get_content().strip() == "1.50E+2"
 
 
-def test_a_batch_is_made_of_one_template(relay, api, saved):
+def test_a_batch_of_emails_can_use_one_template(relay, api, saved):
     template = saved({"text": "{{n}}", "subject": "{{n}}", "from": "a@example.com"})
     emails = [{"to": TO, "template_id": template["id"], "variables": {"n": f"no {i}"}} for i in range(100)]
     emails[7]["variables"] = {}
@@ -221,20 +221,20 @@ def test_names_that_are_taken(api, saved):
     ({"name": "n", "text": "t", "from": "{{a}}@example.com", "reply_to": ["x"]}, ["#/from", "#/reply_to/0"]),
     ({"name": "n", "text": "t", "bdy": 1}, ["#/bdy"]), ([], ["#"]),
 ])
-def test_a_bad_template_is_told_all_its_mistakes(api, template, pointers):
+def test_all_mistakes_in_a_template_are_reported(api, template, pointers):
     answer = api.post(TEMPLATES, template)
     assert (answer.status, answer.code) == (422, "invalid"), answer
     assert [error["pointer"] for error in answer.json["errors"]] == pointers
     assert all(error["detail"][-1] in ".?" and len(error["detail"]) < 1000 for error in answer.json["errors"])
 
 
-def test_places_are_told_by_line_and_column(api):
+def test_template_mistakes_are_reported_by_line_and_column(api):
     answer = api.post(TEMPLATES, {"name": "n", "html": "<p>\n  {{a b}}"})
     told = answer.json["errors"][0]["detail"]
     assert told.startswith("Line 2, column 3: ") and "name" in told and "placeholder" in told
 
 
-def test_a_template_of_a_megabyte_is_taken_and_sent(relay, api, saved):
+def test_a_template_of_one_megabyte_is_accepted_and_sent(relay, api, saved):
     html = "<p>" + "x" * ((1 << 20) - 13) + "{{a}}</p>"
     template = saved({"subject": "s", "html": html, "from": "a@example.com"})
     assert api.get(f"{TEMPLATES}/{template['id']}").json["html"] == html
@@ -245,7 +245,7 @@ def test_a_template_of_a_megabyte_is_taken_and_sent(relay, api, saved):
     assert results[0]["status"] == "queued" and results[-1]["error"]["code"] == "size"
 
 
-def test_what_becomes_too_large_is_refused_before_it_is_made(relay, api, saved):
+def test_a_mail_that_would_be_too_large_is_refused_before_rendering(relay, api, saved):
     template = saved({"subject": "s", "text": "{{a}}" * 1000, "from": "a@example.com"})
     answer = api.send({"to": TO, "template_id": template["id"], "variables": {"a": "x" * 1_000_000}})
     assert (answer.status, answer.code) == (413, "size")
@@ -292,7 +292,7 @@ def test_the_same_request_twice_is_sent_once(api, saved):
     assert api.send({**request, "variables": {"a": "2"}}).code == "idempotency-mismatch"
 
 
-def test_a_request_names_few_templates(api):
+def test_a_batch_may_use_at_most_20_templates(api):
     emails = [{"to": TO, "template_id": f"tpl_{i:020d}"} for i in range(21)]
     assert api.batch(emails).code == "invalid"
     assert all(result["status"] == "failed" for result in api.batch(emails[:20]).json["results"])
@@ -353,7 +353,7 @@ def parse(html, scripting):
     return html5lib.HTMLParser(tree=html5lib.getTreeBuilder("dom")).parse(html, scripting=scripting)
 
 
-def test_no_value_leaves_its_place(api, saved):
+def test_no_value_can_change_the_html_structure(api, saved):
     """html5lib finds the same elements and attributes in the mail, whatever the values are."""
     generator = random.Random(19)
     checked = 0

@@ -33,7 +33,7 @@ def use(relay, key):
 SLOW = {"per_second": 0.001, "burst": 3}
 
 
-def test_exact_after_a_clean_stop(own_relay):
+def test_usage_is_exact_after_a_clean_stop(own_relay):
     relay = own_relay({"submission.max_rate_delay": "0s"})
     key = relay.create_key(**SLOW)
     use(relay, key)
@@ -44,7 +44,7 @@ def test_exact_after_a_clean_stop(own_relay):
     assert found["last_used_at"] is not None
 
 
-def test_the_rest_is_written_down_while_the_relay_runs_and_survives_its_death(own_relay):
+def test_rate_limit_hits_and_auth_failures_survive_a_kill(own_relay):
     relay = own_relay({"submission.max_rate_delay": "0s"})
     key = relay.create_key(**SLOW)
     use(relay, key)
@@ -60,7 +60,7 @@ def test_the_rest_is_written_down_while_the_relay_runs_and_survives_its_death(ow
     assert sum(len(message["recipients"]) for message in listed) == 3
 
 
-def test_a_death_under_load_counts_what_is_in_the_queue(own_relay):
+def test_usage_matches_the_queue_after_a_kill_under_load(own_relay):
     relay = own_relay()
     key = relay.create_key(per_second=1_000_000)
 

@@ -131,7 +131,7 @@ def test_filters_by_event_and_tag(site):
         assert all("orders" in r.json["data"]["tags"] for r in tagged.requests)
 
 
-def test_a_key_sees_only_its_own(site):
+def test_a_key_sees_only_its_own_webhooks(site):
     relay, api = site
     with Receiver() as receiver:
         webhook = create(api, receiver)
@@ -151,7 +151,7 @@ def test_a_key_sees_only_its_own(site):
         assert not receiver.of_type("delivery")
 
 
-def test_changes(site):
+def test_a_webhook_is_changed_and_deleted(site):
     _, api = site
     webhook = create(api, "https://app.example.com/hook", events=["bounce"], tags=["a"], enabled=False)
     path = f"/v1/email/webhooks/{webhook['id']}"
@@ -192,7 +192,7 @@ def test_changes(site):
     ({"url": "https://a.example/", "event": ["bounce"]}, "#/event", ['"event"', '"events"']),
     ({"url": "https://a.example/", "secret": "x"}, "#/secret", ["signing_secret"]),
 ])
-def test_mistakes_are_told_with_their_place(site, fields, pointer, parts):
+def test_mistakes_in_a_webhook_are_reported_with_their_json_pointer(site, fields, pointer, parts):
     _, api = site
     answer = api.post("/v1/email/webhooks", fields)
     assert answer.status == 422 and answer.code == "invalid", answer
@@ -267,7 +267,7 @@ def test_after_a_rotation_both_secrets_verify(site):
         Webhook(webhook["signing_secret"]).verify(request.body, request.headers)
 
 
-def test_410_disables_and_enabling_starts_again(site):
+def test_410_disables_a_webhook_until_it_is_enabled_again(site):
     relay, api = site
     with Receiver(lambda request, number: 410 if number == 1 else 200) as receiver:
         webhook = create(api, receiver)
@@ -295,7 +295,7 @@ def test_a_redirect_is_not_followed(site):
         assert elsewhere.requests == []
 
 
-def test_retry_after_is_kept(site):
+def test_retry_after_is_honored(site):
     relay, api = site
     with Receiver(lambda *_: (503, {"Retry-After": "7200"}, b"")) as receiver:
         webhook = create(api, receiver)
@@ -305,7 +305,7 @@ def test_retry_after_is_kept(site):
         assert record["next_attempt_at"][:13] > record["last_attempt_at"][:13]
 
 
-def test_nothing_private_is_reached_by_default(own_relay):
+def test_private_addresses_are_not_called_by_default(own_relay):
     """This holds for names too, because the address to which a name resolves decides."""
     relay = own_relay(HTTP)
     with API(relay, relay.create_key(scopes=SCOPES)) as api, Receiver() as receiver:
@@ -325,7 +325,7 @@ def test_nothing_private_is_reached_by_default(own_relay):
         create(api, receiver.url())
 
 
-def test_over_tls_the_name_must_be_that_of_the_certificate(tmp_path, own_relay):
+def test_a_receivers_certificate_must_match_its_host_name(tmp_path, own_relay):
     """The relay trusts the certificates of the system. So it runs in a mount namespace with other certificates."""
     tls = issue(tmp_path, names=("localhost",))
     relay = own_relay(SETTINGS, start=False)
@@ -344,7 +344,7 @@ def test_over_tls_the_name_must_be_that_of_the_certificate(tmp_path, own_relay):
         assert len(receiver.requests) == 1
 
 
-def test_a_receiver_that_hangs_or_trickles_holds_up_nobody(site):
+def test_a_slow_or_hanging_receiver_does_not_delay_the_others(site):
     relay, api = site
     with Receiver(lambda *_: HANG) as hanging, Receiver(lambda *_: TRICKLE) as trickling, Receiver() as good:
         for receiver in (hanging, trickling, good):
@@ -363,7 +363,7 @@ def test_a_receiver_that_hangs_or_trickles_holds_up_nobody(site):
         assert "15 s" in record["error"]
 
 
-def test_receivers_that_hang_take_no_connection_from_another_at_the_same_host(own_relay):
+def test_hanging_receivers_do_not_block_others_on_the_same_host(own_relay):
     """Webhooks of several keys often go to one host: a gateway, or a service that receives webhooks for others."""
     relay = own_relay(SETTINGS)
     clients = [API(relay, relay.create_key(scopes=SCOPES, per_second=1000)) for _ in range(2)]
@@ -438,7 +438,7 @@ def test_commands(own_relay):
     assert relay.run("webhooks", "create", "--key", "AbCd0123", "--url", "https://a.example/", check=False).returncode == 1
 
 
-def test_what_is_counted(own_relay, tmp_path):
+def test_webhook_calls_are_counted_in_the_metrics(own_relay, tmp_path):
     relay = own_relay({**SETTINGS, "metrics.listen": f"unix:{tmp_path}/metrics.sock"})
     key = relay.create_key(scopes=SCOPES)
     with API(relay, key) as api, Receiver(lambda request, number: 410 if number == 2 else 200) as receiver:

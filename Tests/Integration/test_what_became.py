@@ -51,7 +51,7 @@ def check(relay, receiver, key, message_id, recipient, environment, end):
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_a_test_key_hears_all_of_it_without_aws(own_relay, name):
+def test_every_outcome_is_simulated_for_a_test_key_without_aws(own_relay, name):
     relay = own_relay(BOUNCES)
     key = relay.create_key()
     with Receiver() as receiver:
@@ -70,7 +70,7 @@ def moto():
 @pytest.mark.parametrize("kinds, end", [
     (["Delivery"], ENDS["success"]), (["Bounce"], ENDS["bounce"]), (["Complaint", "Delivery"], ENDS["complaint"]),
 ])
-def test_a_live_key_hears_all_of_it_through_ses_and_sqs(own_relay, moto, kinds, end):
+def test_every_outcome_reaches_a_live_key_through_ses_and_sqs(own_relay, moto, kinds, end):
     queue = Queue(moto, "became-" + "-".join(kinds))
     relay = own_relay({**BOUNCES, "ses.region": sqs.REGION, "ses.endpoint": moto, "feedback.queue_url": queue.url,
                        "feedback.endpoint": moto}, sqs.CREDENTIALS)

@@ -46,7 +46,7 @@ struct AutomaticMailTests {
         #expect(isAutomatic(fields.isEmpty ? "" : fields + "\r\n") == false, "\(fields)")
     }
 
-    @Test func aReportWithinAMessageDoesNotMakeItOne() {
+    @Test func nestedReportDoesNotMakeTheMessageAutomatic() {
         let message = """
             From: a@example.com\r
             Content-Type: multipart/mixed; boundary=a\r

@@ -77,7 +77,7 @@ import Testing
         #expect(!listener.isActive)
     }
 
-    @Test func behindAProxyTheClientIsTheOneThatItNames() async throws {
+    @Test func clientBehindAProxyIsTakenFromTheProxyHeader() async throws {
         let refusals = Mutex<[ProxyRefusal]>([])
         let networks = ProxyNetworks([try NetworkBlock("127.0.0.1")])
         let limiter = ConnectionLimiter(maximum: 10, maximumPerClient: 10)
@@ -113,7 +113,7 @@ import Testing
         return (attributes?[.posixPermissions] as? NSNumber)?.intValue
     }
 
-    @Test func aUnixSocketIsForUserAndGroupAndGoesWithItsListener() async throws {
+    @Test func unixSocketHasMode0660AndIsRemovedWithItsListener() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("http.sock")
         let listener = try await Self.listen(at: .unix(path: path))
@@ -124,7 +124,7 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: path))
     }
 
-    @Test func aSocketThatNobodyListensAtIsReplaced() async throws {
+    @Test func staleSocketIsReplaced() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("http.sock")
         try Self.leaveSocket(at: path)
@@ -135,7 +135,7 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: path))
     }
 
-    @Test func aSocketThatIsListenedAtStays() async throws {
+    @Test func socketInUseIsNotReplaced() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("http.sock")
         let first = try await Self.listen(at: .unix(path: path))
@@ -145,7 +145,7 @@ import Testing
         await first.quiesce()
     }
 
-    @Test func anotherFileStays() async throws {
+    @Test func ordinaryFileAtTheSocketPathIsNotReplaced() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("http.sock")
         try Data("precious".utf8).write(to: URL(filePath: path))
@@ -154,7 +154,7 @@ import Testing
         #expect(try String(contentsOfFile: path, encoding: .utf8) == "precious")
     }
 
-    @Test func aMissingDirectoryIsTold() async throws {
+    @Test func missingSocketDirectoryIsReported() async throws {
         let directory = try TemporaryDirectory()
         let error = await #expect(throws: ListenError.self) {
             try await Self.listen(at: .unix(path: directory.file("none/http.sock")))

@@ -123,7 +123,7 @@ private final class ProxiedConnection {
 @Suite struct ProxyHeaderHandlerTests {
     private static let client = IPAddress("192.0.2.7")
 
-    @Test func theClientsHandlersComeBehindTheHeader() throws {
+    @Test func clientHandlersAreAddedAfterTheHeader() throws {
         let connection = try ProxiedConnection()
         #expect(connection.probe.events.isEmpty)
         #expect(connection.limiter.unidentifiedCount == 1)
@@ -139,7 +139,7 @@ private final class ProxiedConnection {
     }
 
     @Test(arguments: [ProxySample.line, ProxySample.block(0x21, 0x11, ProxySample.addresses4)])
-    func octetsBehindTheHeaderAreTheFirstRead(header: [UInt8]) throws {
+    func octetsAfterTheHeaderBecomeTheFirstRead(header: [UInt8]) throws {
         let connection = try ProxiedConnection()
         let before = connection.counter.count
         try connection.send(header + Array("EHLO".utf8))
@@ -149,7 +149,7 @@ private final class ProxiedConnection {
         #expect(connection.counter.count - before == 1)
     }
 
-    @Test func aClientThatEndsItsInputBehindTheHeaderIsHeard() throws {
+    @Test func inputClosedRightAfterTheHeaderIsStillDelivered() throws {
         let connection = try ProxiedConnection()
         connection.channel.pipeline.fireChannelRead(ByteBuffer(bytes: ProxySample.line + Array("QUIT".utf8)))
         connection.end()
@@ -168,13 +168,13 @@ private final class ProxiedConnection {
 
     /// A connection of the load balancer itself, such as a health check.
     @Test(arguments: [Array("PROXY UNKNOWN\r\n".utf8), ProxySample.block(0x20, 0)])
-    func theBalancerItself(header: [UInt8]) throws {
+    func balancersOwnConnectionKeepsThePeerAddress(header: [UInt8]) throws {
         let connection = try ProxiedConnection()
         try connection.send(header)
         #expect(connection.clients == [IPAddress("192.0.2.65")])
     }
 
-    @Test func anotherPeerIsRefusedAtOnce() throws {
+    @Test func peerOutsideTheProxyNetworksIsRefusedAtOnce() throws {
         let connection = try ProxiedConnection(from: "192.0.2.1")
         #expect(connection.refusals == [.network])
         #expect(!connection.channel.isActive)
@@ -203,7 +203,7 @@ private final class ProxiedConnection {
         #expect(waiting.refusals == [.network])
     }
 
-    @Test func othersFirstOctetsAreRefused() throws {
+    @Test func connectionWithoutAProxyHeaderIsRefused() throws {
         let connection = try ProxiedConnection()
         try connection.send(Array("EHLO x\r\n".utf8))
         #expect(connection.refusals == [.header(.missing)])
@@ -224,7 +224,7 @@ private final class ProxiedConnection {
         #expect(connection.limiter.unidentifiedCount == 0)
     }
 
-    @Test func aConnectionWithItsHeaderIsNotTimed() throws {
+    @Test func headerTimeoutEndsOnceTheHeaderHasArrived() throws {
         let connection = try ProxiedConnection()
         try connection.send(ProxySample.line)
         connection.loop.advanceTime(by: .seconds(60))
@@ -234,7 +234,7 @@ private final class ProxiedConnection {
 
     /// A client that only checks whether the port is open causes no log line.
     @Test(arguments: ["input", "connection", "error"])
-    func anEndBeforeTheFirstOctetIsNoRefusal(of what: String) throws {
+    func connectionClosedBeforeAnyOctetIsNotARefusal(of what: String) throws {
         let connection = try ProxiedConnection()
         switch what {
         case "input": connection.end()
@@ -246,7 +246,7 @@ private final class ProxiedConnection {
         #expect(connection.limiter.unidentifiedCount == 0)
     }
 
-    @Test func anEndWithinTheHeaderIsARefusal() throws {
+    @Test func connectionClosedWithinTheHeaderIsARefusal() throws {
         let connection = try ProxiedConnection()
         try connection.send(Array(ProxySample.line.prefix(10)))
         connection.end()
@@ -255,7 +255,7 @@ private final class ProxiedConnection {
         #expect(connection.limiter.unidentifiedCount == 0)
     }
 
-    @Test func aShutdownThatBeganMeanwhileIsPassedOn() throws {
+    @Test func shutdownBegunBeforeTheHeaderIsForwarded() throws {
         let connection = try ProxiedConnection()
         connection.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         #expect(connection.channel.isActive)
@@ -294,7 +294,7 @@ private final class ProxiedConnection {
     ]
 
     /// Each refusal says what to change, in the relay or in the load balancer.
-    @Test func eachHasItsWordsAndItsRemedy() {
+    @Test func eachRefusalHasItsOwnTextAndRemedy() {
         let peer = IPAddress(ipv4: 0x7F00_0001)
         let refusals = Self.reasons.map { ProxyRefusal(peer: peer, reason: $0) }
         #expect(Set(refusals.map(\.kind)).count == refusals.count)

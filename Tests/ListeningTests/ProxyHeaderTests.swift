@@ -49,7 +49,7 @@ enum ProxySample {
 
     /// The connection is the load balancer's own, or the load balancer has no IP address of the client.
     @Test(arguments: ["UNKNOWN", "UNKNOWN 1 2 3", "UNKNOWN " + String(repeating: "f", count: 91)])
-    func unknownLines(text: String) {
+    func unknownProtocolLinesNameNoClient(text: String) {
         #expect(Self.read(Array("PROXY \(text)\r\n".utf8)).0 == .header(ProxyHeader(client: nil)))
     }
 
@@ -84,7 +84,7 @@ enum ProxySample {
     @Test(arguments: [
         "EHLO x\r\n", "\u{16}\u{3}\u{1}", "POST / HTTP/1.1\r\n", "PROXY\r\n", "proxy TCP4", "\r\nPROXY", " ",
     ])
-    func othersFirstOctets(text: String) {
+    func otherProtocolsHaveNoProxyHeader(text: String) {
         #expect(Self.read(Array(text.utf8)).0 == .defect(.missing))
     }
 

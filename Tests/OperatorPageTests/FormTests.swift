@@ -21,7 +21,7 @@ import Testing
         #expect(sentence.mentions("N", "whole number", "100"), "\(sentence)")
     }
 
-    @Test(arguments: ["a=%", "a=%zz", "a=%ff"]) func whatNoBrowserSendsIsNoForm(_ text: String) {
+    @Test(arguments: ["a=%", "a=%zz", "a=%ff"]) func malformedFormEncodingIsRejected(_ text: String) {
         #expect(Form(text) == nil)
     }
 }
@@ -46,7 +46,7 @@ import Testing
         #expect(changed == key)
     }
 
-    @Test func eachRuleBecomesWhatTheFormSays() throws {
+    @Test func formValuesBecomeTheKeysRules() throws {
         var key = try Self.key()
         let form = Form([
             ("name", "other"), ("scope", "email:batch"), ("per_second", ""), ("domains", "Example.ORG\nexample.net"),

@@ -14,13 +14,13 @@ import Testing
         #expect(html.text == "<p title=\"\(expected)\">\(expected)</p>")
     }
 
-    @Test func markupStaysMarkupAndTextInItWasEscapedOnce() {
+    @Test func nestedMarkupIsNotEscapedAgain() {
         let inner: HTML = "<b>\("<i>")</b>"
         let outer: HTML = "<p>\(inner)\([inner, inner])\(3)</p>"
         #expect(outer.text == "<p><b>&lt;i&gt;</b><b>&lt;i&gt;</b><b>&lt;i&gt;</b>3</p>")
     }
 
-    @Test func linesStayLinesAndNothingElse() {
+    @Test func lineBreaksAndTabsAreKeptAndOtherControlsReplaced() {
         let html: HTML = "<pre>\(lines: "a\r\nb\n\tc<\u{7}")</pre>"
         #expect(html.text == "<pre>a\nb\n\tc&lt;\u{FFFD}</pre>")
     }
@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    @Test func aConditionLeavesMarkupOut() {
+    @Test func falseConditionOmitsMarkup() {
         #expect(when(true, "<b>").text == "<b>")
         #expect(when(false, "<b>").isEmpty)
     }

@@ -21,7 +21,7 @@ import Testing
         #expect(PageRoute.find(.head, path) == .found(route))
     }
 
-    @Test func pagesOfOneThingAreFound() throws {
+    @Test func pagesOfSingleObjectsHaveRoutes() throws {
         let key = try #require(Self.key)
         let message = try #require(Self.message)
         #expect(PageRoute.find(.get, "/keys/AbCdEfGh") == .found(.show(.key(key))))

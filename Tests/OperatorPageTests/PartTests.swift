@@ -20,7 +20,7 @@ import Testing
         #expect(counts.reduce(0, +) == 8)
     }
 
-    @Test func aBarIsSeenHoweverSmall() {
+    @Test func smallestBarIsStillVisible() {
         let html = BarChart.small([1_000_000, 1, 0]).text
         #expect(html.contains("M1 40v-40h8v40z"))
         #expect(html.contains("M11 40v-2h8v2z"))
@@ -28,7 +28,7 @@ import Testing
         #expect(html.mentions("1,000,001", "1,000,000"))
     }
 
-    @Test func withoutUseThereAreWords() {
+    @Test func chartWithoutUseShowsTextInstead() {
         let html = BarChart.small([0, 0]).text
         #expect(html.contains("30 days") && !html.contains("<svg"))
     }
@@ -36,7 +36,7 @@ import Testing
 
 @Suite struct AssetTests {
     /// The files that a browser loads for a page, in addition to the page itself.
-    @Test func theFilesAreSmallAndNothingIsFromElsewhere() {
+    @Test func assetsAreSmallAndLoadNothingExternal() {
         let octets = Asset.allCases.map(\.octets)
         #expect(octets.map(\.count).reduce(0, +) < 40_000)
         for file in octets {
@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    @Test func theirPathsChangeWithTheirContent() throws {
+    @Test func assetPathsChangeWithTheirContent() throws {
         for asset in Asset.allCases {
             let parts = asset.path.split(separator: "?")
             #expect(PageRoute.find(.get, String(try #require(parts.first))) == .found(.asset(asset)))
@@ -80,7 +80,7 @@ import Testing
     }
 
     /// The second request waits for the first one, and is redirected to the same page.
-    @Test func aFormThatComesAgainWhileItIsAtWorkWaitsForItsEnd() async {
+    @Test func resubmittedFormWaitsForTheFirstToFinish() async {
         let secrets = ShownOnce(clock: ManualClock(Self.start))
         #expect(await secrets.begin("form", "/first") == nil)
         async let second = secrets.begin("form", "/second")
@@ -107,7 +107,7 @@ import Testing
 }
 
 @Suite struct SessionCookieTests {
-    @Test func onlyWhatLooksLikeASecretIsLookedUp() {
+    @Test func onlyWellFormedSessionSecretsAreLookedUp() {
         let good = String(repeating: "a1", count: 32)
         #expect(
             SessionCookie.secrets(in: [
@@ -118,7 +118,7 @@ import Testing
         #expect(SessionCookie.secrets(in: [.cookie: many]).count == 4)
     }
 
-    @Test func theCookieIsForThisPageAlone() {
+    @Test func sessionCookieHasRestrictiveAttributes() {
         var generator = SystemRandomNumberGenerator()
         let value = SessionCookie.value(OperatorSecret(using: &generator))
         for part in ["Path=/", "Max-Age=43200", "HttpOnly", "SameSite=Strict"] { #expect(value.contains("; \(part)")) }

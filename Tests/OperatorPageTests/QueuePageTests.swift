@@ -28,7 +28,7 @@ import Testing
         #expect(html([]).contains("never started"))
     }
 
-    @Test func eachOfSeveralRelaysIsToldOf() {
+    @Test func eachOfSeveralRelaysIsListedByName() {
         let text = html([lane("gw1", rate: 0), lane("<gw2>", held: "paused")])
         #expect(text.mentions("held", "&lt;gw2&gt;", "paused"))
         #expect(text.mentions("Rate", "gw1", "share", "Rate", "&lt;gw2&gt;", "5 emails") && !text.contains("<gw2>"))

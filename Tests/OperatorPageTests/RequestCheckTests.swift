@@ -45,12 +45,12 @@ import Testing
     @Test(arguments: [
         ("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false), ("", false), ("x", false),
     ])
-    func theSiteMustBeThePages(_ site: String, _ isTaken: Bool) {
+    func secFetchSiteMustBeSameOriginOrNone(_ site: String, _ isTaken: Bool) {
         let refusal = RequestCheck.refusal(authority: "localhost", [.secFetchSite: site])
         #expect(refusal == (isTaken ? nil : .foreign))
     }
 
-    @Test func ofSeveralFieldsEachMustBeThePages() {
+    @Test func everyRepeatedOriginFieldMustMatchThePage() {
         var fields: HTTPFields = [.secFetchSite: "same-origin"]
         fields.append(HTTPField(name: .secFetchSite, value: "cross-site"))
         #expect(RequestCheck.refusal(authority: "localhost", fields) == .foreign)
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test(arguments: [("Sec-Purpose", "prefetch"), ("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch")])
-    func whatNobodyHasAskedForYetIsRefused(_ name: String, _ value: String) throws {
+    func prefetchRequestsAreRefused(_ name: String, _ value: String) throws {
         let field = try #require(HTTPField.Name(name))
         #expect(RequestCheck.refusal(authority: "localhost", [field: value]) == .prefetch)
     }

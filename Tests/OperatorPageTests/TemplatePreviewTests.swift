@@ -11,7 +11,7 @@ import Testing
 @Suite struct TemplatePreviewTests {
     /// The sample values fit each template: they are nested as its names are, they have its types, and a value is a
     /// link if its place needs a link.
-    @Test func valuesThatAreMadeUpFit() throws {
+    @Test func sampleValuesFitTheTemplate() throws {
         let content = TemplateContent(
             subject: "{{ customer.name }}",
             html:
@@ -31,7 +31,7 @@ import Testing
                 == "<a href=\"https://example.com/\">42 true 2026-12-01 007</a><a href=\"x\"></a>")
     }
 
-    @Test(arguments: ["", "{", "[]", #"{"y": 1}"#]) func whateverIsGivenIsAnswered(_ values: String) {
+    @Test(arguments: ["", "{", "[]", #"{"y": 1}"#]) func previewAnswersAnyValues(_ values: String) {
         let answer = TemplatePreview.answer(
             TemplateContent(html: "<p>{{ x }}</p>", variables: [TemplateVariable(name: "x")]), values: values,
             showsText: false)
@@ -40,7 +40,7 @@ import Testing
         #expect(answer.head.headerFields[.contentSecurityPolicy]?.contains("sandbox") == true)
     }
 
-    @Test func whatOpensAConnectionIsNoMarkup() {
+    @Test func previewDropsElementsThatOpenConnections() {
         let answer = TemplatePreview.answer(
             TemplateContent(html: "<link rel=preconnect href=\"https://x.example/\"><b>x</b>"), values: "",
             showsText: false)

@@ -30,7 +30,7 @@ import Testing
     /// A claim may hold less than one message of each key, or one and a part of the next round. No key gets more
     /// because of that.
     @Test(arguments: [1, 2, 3, 4, 5, 7, 64])
-    func keysWithAlikeQueuesGetAlikeShares(round: Int) async throws {
+    func keysWithEqualQueuesGetEqualShares(round: Int) async throws {
         let site = try await Site(keys: 3, FairnessTests.configuration(claiming: round))
         for key in site.keys { try await site.accept(Array(repeating: key, count: 60)) }
         try await site.working {

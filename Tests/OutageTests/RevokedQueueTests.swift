@@ -55,7 +55,9 @@ import Testing
     }
 
     @Test(arguments: dispositions, End.allCases)
-    func whatComesBackIsTreatedAsTheQueueWas(asked: (QueuedDisposition, DeliveryState), ends: End) async throws {
+    func returnedDeliveriesFollowTheRevocationsDisposition(asked: (QueuedDisposition, DeliveryState), ends: End)
+        async throws
+    {
         let claimed = try await claim(at: later)
         // The command that revokes took its time stamp before the delivery was claimed, and then waited for its
         // transaction.
@@ -67,7 +69,7 @@ import Testing
     }
 
     @Test(arguments: dispositions)
-    func whatIsSentIsSent(asked: (QueuedDisposition, DeliveryState)) async throws {
+    func deliverySentAfterRevocationStaysSent(asked: (QueuedDisposition, DeliveryState)) async throws {
         let claimed = try await claim(at: Sample.now)
         try await store.revokeKey(key, queued: asked.0, now: Sample.now)
         try await store.settle([
@@ -81,7 +83,7 @@ import Testing
     /// The delivery's lease ran out before its result was recorded. The message was sent, so it must not be recorded as
     /// dropped, and a release must not send it again.
     @Test(arguments: dispositions)
-    func whatIsSentIsSentAlsoWhenItWasTakenBack(asked: (QueuedDisposition, DeliveryState)) async throws {
+    func sentDeliveryStaysSentAfterItsLeaseExpired(asked: (QueuedDisposition, DeliveryState)) async throws {
         let claimed = try await claim(at: Sample.now)
         try await store.revokeKey(key, queued: asked.0, now: Sample.now)
         try await end(claimed, .abandoned, at: Sample.now)
@@ -96,7 +98,7 @@ import Testing
 
     /// The last revocation counts.
     @Test(arguments: dispositions)
-    func revokingAgainChangesWhatBecomesOfIt(asked: (QueuedDisposition, DeliveryState)) async throws {
+    func latestRevocationDecidesWhatHappensToTheQueue(asked: (QueuedDisposition, DeliveryState)) async throws {
         let claimed = try await claim(at: later)
         for first in QueuedDisposition.allCases { try await store.revokeKey(key, queued: first, now: Sample.now) }
         try await store.revokeKey(key, queued: asked.0, now: later)
@@ -106,7 +108,7 @@ import Testing
 
     /// The release counts even in the same millisecond as the revocation.
     @Test(arguments: End.allCases)
-    func whatAnOperatorReleasedIsTriedLikeAnyOther(ends: End) async throws {
+    func deliveryReleasedByAnOperatorIsRetriedNormally(ends: End) async throws {
         try await store.revokeKey(key, queued: .hold, now: Sample.now)
         #expect(try await store.perform(.release, all: MessageFilter(ids: [message]), now: Sample.now) == 1)
         try await end(try await claim(at: Sample.now), ends, at: Sample.now)

@@ -153,7 +153,7 @@ def gateway(machine):
     return Gateway(machine)
 
 
-def test_it_is_installed_with_what_it_needs(machine):
+def test_the_package_installs_with_its_dependencies(machine):
     machine.prepare("apt-get update -q && apt-get install -q -y --no-install-recommends /root/older.deb")
     machine.boot()
     assert machine.said("dpkg", "--verify", "hiveku-relay") == ""
@@ -168,7 +168,7 @@ def test_it_is_installed_with_what_it_needs(machine):
     assert machine.said("dpkg-query", "-W", "-f", "${Conffiles}", "hiveku-relay").split()[0::2] == [f"{SETTINGS}/relay.yaml"]
 
 
-def test_it_waits_until_it_is_configured(machine, gateway):
+def test_the_service_stays_inactive_until_it_is_configured(machine, gateway):
     for unit in UNITS:
         assert machine.run("systemctl", "is-enabled", unit, check=False).stdout.strip() == "disabled"
     assert gateway.is_active() == ["inactive"] * 3
@@ -179,7 +179,7 @@ def test_it_waits_until_it_is_configured(machine, gateway):
     assert mentions(gateway.journal(), "tls.certificate", "tls.private_key", "not set")
 
 
-def test_a_client_does_not_start_it_over_and_over(machine, gateway):
+def test_a_client_does_not_restart_a_failing_service_endlessly(machine, gateway):
     # The attempt to start the service has opened the sockets. A client that connects now starts the service, which
     # can't run.
     with machine.network(), pytest.raises(OSError):
@@ -191,7 +191,7 @@ def test_a_client_does_not_start_it_over_and_over(machine, gateway):
     machine.run("systemctl", "reset-failed")
 
 
-def test_both_users_may_prepare_it_before_its_first_start(machine, gateway, story):
+def test_root_and_the_relays_user_can_create_keys_before_the_first_start(machine, gateway, story):
     story["test key"] = gateway.create_key("test")
     story["live key"] = gateway.create_key("live", user="hiveku-relay")
     owners = {line.split()[1] for line in gateway.state_files()}
@@ -204,7 +204,7 @@ def test_both_users_may_prepare_it_before_its_first_start(machine, gateway, stor
     assert f"{SETTINGS}/relay.yaml" in refused.stderr
 
 
-def test_it_is_configured_and_started(machine, gateway):
+def test_the_service_starts_once_it_is_configured(machine, gateway):
     assert gateway.relay("config", "check", check=False).returncode == 78
     gateway.set_certificate()
     gateway.change_settings(
@@ -229,7 +229,7 @@ def test_a_message_is_sent(gateway, story, kind):
     assert f"message={message}" in gateway.journal()
 
 
-def test_swaks_as_the_readme_has_it(machine, story):
+def test_the_swaks_command_of_the_readme_works(machine, story):
     with machine.network():
         result = subprocess.run(
             ["swaks", "--server", "localhost", "--port", "587", "--tls", "--auth", "PLAIN", "--auth-user", "apikey",
@@ -248,7 +248,7 @@ print while <$socket>;
 """
 
 
-def test_the_operators_page_is_at_its_socket(machine):
+def test_the_operator_page_is_served_on_its_socket(machine):
     path = "/run/hiveku-relay/admin.sock"
     assert machine.stat(path) == ["660 hiveku-relay:hiveku-relay"]
     link = machine.said("hiveku-relay", "admin", "login")
@@ -260,7 +260,7 @@ def test_the_operators_page_is_at_its_socket(machine):
     assert refused.startswith("HTTP/1.1 401 ") and "hiveku-relay admin login" in refused
 
 
-def test_commands_of_root_leave_nothing_that_the_relay_cant_use(machine, gateway, story):
+def test_commands_by_root_leave_no_files_that_the_relay_cannot_use(machine, gateway, story):
     waiting = threading.Thread(
         target=lambda: gateway.relay("messages", "wait", "--subject", "Late", "--timeout", "60s"))
     waiting.start()
@@ -289,7 +289,7 @@ def test_the_reason_why_a_message_was_refused_can_be_found(gateway, machine):
     assert checked.returncode == 1 and "example.com" in checked.stdout + checked.stderr
 
 
-def test_the_journal_has_the_end_of_messages_that_were_dropped(gateway, machine):
+def test_dropped_messages_are_logged_in_the_journal(gateway, machine):
     key = gateway.create_key("live")
     # No region is set, so these messages wait.
     one, other = gateway.send(key, "Dropped"), gateway.send(key, "Dropped with its key")
@@ -315,7 +315,7 @@ def test_the_certificate_is_replaced_without_a_restart(machine, gateway, story):
     gateway.send(story["test key"], "Under the new certificate")
 
 
-def test_a_reload_takes_settings_and_certificate_at_once(machine, gateway):
+def test_a_reload_loads_a_new_certificate_at_once(machine, gateway):
     before = gateway.unit("hiveku-relay.service", "MainPID")
     certificate = gateway.set_certificate()
     machine.run("systemctl", "reload", "hiveku-relay.service")
@@ -324,7 +324,7 @@ def test_a_reload_takes_settings_and_certificate_at_once(machine, gateway):
     assert gateway.unit("hiveku-relay.service", "MainPID") == before
 
 
-def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
+def test_doctor_reports_files_that_root_can_read_and_the_relay_cannot(machine, gateway):
     machine.run("chmod", "600", f"{SETTINGS}/tls/relay.key")
     try:
         found = gateway.relay("doctor", check=False).stdout
@@ -340,7 +340,7 @@ def test_doctor_sees_what_root_may_read_and_the_relay_may_not(machine, gateway):
     assert not one_mentions(found.splitlines(), "user hiveku-relay", "read", f"{SETTINGS}/tls/relay.key"), found
 
 
-def test_the_journal_is_without_errors_that_are_none(machine):
+def test_the_journal_has_no_spurious_errors(machine):
     errors = machine.said("journalctl", "--no-pager", "--output=cat", "--identifier=hiveku-relay", "--priority=err")
     # The library Dispatch would write these words.
     assert "thread priority" not in errors
@@ -387,7 +387,7 @@ def test_an_upgrade_keeps_the_queue_and_turns_nobody_away(machine, gateway, stor
         gateway.wait_for(message, "simulated")
 
 
-def test_what_was_queued_before_leaves_after_it(machine, gateway, story):
+def test_messages_queued_before_the_upgrade_are_sent_after_it(machine, gateway, story):
     machine.path(f"{SETTINGS}/aws-credentials").write_text(
         f"[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {AWS_SECRET}\n")
     machine.run("chgrp", "hiveku-relay", f"{SETTINGS}/aws-credentials")
@@ -408,7 +408,7 @@ def test_what_was_queued_before_leaves_after_it(machine, gateway, story):
         server.__exit__(None, None, None)
 
 
-def test_removal_keeps_what_is_the_operators(machine, gateway):
+def test_removal_keeps_settings_and_state(machine, gateway):
     machine.run("apt-get", "remove", "-q", "-y", "hiveku-relay")
     for unit in UNITS:
         assert machine.run("systemctl", "is-active", unit, check=False).stdout.strip() == "inactive"
@@ -417,7 +417,7 @@ def test_removal_keeps_what_is_the_operators(machine, gateway):
     assert machine.path(f"{STATE}/relay.db").exists() and machine.path(f"{SETTINGS}/relay.yaml").exists()
 
 
-def test_installed_again_it_goes_on(machine, gateway, story):
+def test_a_reinstalled_relay_accepts_mail_again(machine, gateway, story):
     machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
     machine.run("systemctl", "start", "hiveku-relay.service")
     assert machine.stat(SETTINGS, f"{SETTINGS}/relay.yaml", STATE) == [
@@ -425,7 +425,7 @@ def test_installed_again_it_goes_on(machine, gateway, story):
     gateway.wait_for(gateway.send(story["test key"], "Back again"), "simulated")
 
 
-def test_purging_leaves_the_user_and_what_the_package_did_not_bring(machine, gateway):
+def test_purging_keeps_the_user_and_files_not_from_the_package(machine, gateway):
     machine.run("apt-get", "purge", "-q", "-y", "hiveku-relay")
     assert not machine.path(STATE).exists()
     assert not machine.path(f"{SETTINGS}/relay.yaml").exists()
@@ -436,7 +436,7 @@ def test_purging_leaves_the_user_and_what_the_package_did_not_bring(machine, gat
     machine.run("rm", "-r", SETTINGS)
 
 
-def test_installed_on_a_running_machine_it_waits_as_well(machine, gateway):
+def test_installing_on_a_running_machine_does_not_start_the_service(machine, gateway):
     machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
     assert gateway.is_active() == ["inactive"] * 3
     assert machine.said("systemctl", "--failed", "--quiet") == ""

@@ -14,7 +14,7 @@ import Testing
         return queued
     }
 
-    @Test func aSearchBeginsAtTheFirstDelivery() {
+    @Test func searchStartsAtTheFirstDueDelivery() {
         var queued = known("a")
         #expect(queued.mark(of: "a") == .min)
         queued.saw([("a", 5000)], now: now, from: moment, at: moment + .seconds(1))
@@ -22,13 +22,13 @@ import Testing
     }
 
     @Test(arguments: [nil, 1_000_000, Int64.max])
-    func itBeginsSlightlyInThePastIfNothingIsDue(first: Int64?) {
+    func searchStartsSlightlyInThePastIfNothingIsDue(first: Int64?) {
         var queued = known("a")
         queued.saw([("a", first)], now: now, from: moment, at: moment)
         #expect(queued.mark(of: "a") == 1_000_000 - QueuedKeys.margin)
     }
 
-    @Test func whatWasQueuedDuringASearchIsFoundByTheNext() {
+    @Test func deliveryQueuedDuringASearchIsFoundByTheNext() {
         var queued = known("a")
         queued.saw([("a", 5000)], now: now, from: moment, at: moment)
         let start = moment + .seconds(1)
@@ -39,7 +39,7 @@ import Testing
         #expect(queued.mark(of: "a") == 1_000_000 - QueuedKeys.margin)
     }
 
-    @Test func everythingIsSearchedAgainLessOftenIfThatTakesLong() {
+    @Test func fullSearchesAreRarerWhenTheyTakeLong() {
         var queued = known("a")
         func rewinds(at time: MonotonicTime) -> Bool {
             queued.saw([("a", 5000)], now: now, from: time, at: time)
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test(arguments: [(0.01, 2.0), (0.09, 2.0), (0.15, 7.5), (3, 60.0), (600, 60.0)])
-    func slowWorkHasLongPauses(took: Double, pause: Double) {
+    func slowWorkIsFollowedByLongerPauses(took: Double, pause: Double) {
         var work = PacedWork(interval: .seconds(2), longest: .seconds(60))
         #expect(work.isDue(at: moment))
         let end = moment + .seconds(took)
@@ -66,7 +66,7 @@ import Testing
         #expect(work.isDue(at: end + .seconds(pause + 0.01)))
     }
 
-    @Test func countsGoToAnotherRowFromTimeToTime() {
+    @Test func countsMoveToAnotherRowPeriodically() {
         var slots = CountSlots()
         let (today, tomorrow) = (CountSlots.Place(whose: "a", day: 1), CountSlots.Place(whose: "a", day: 2))
         for _ in 0..<CountSlots.additionsPerSlot { #expect(slots.next(today) == 0) }
@@ -75,7 +75,7 @@ import Testing
         #expect(slots.next(today) == 1)
     }
 
-    @Test func placesAreForgottenWhenThereAreTooMany() {
+    @Test func countSlotsAreResetWhenThereAreTooMany() {
         var slots = CountSlots()
         for day in 0..<Int64(CountSlots.mostPlaces) {
             for _ in 0...(day == 0 ? CountSlots.additionsPerSlot : 0) { _ = slots.next(.init(whose: "a", day: day)) }

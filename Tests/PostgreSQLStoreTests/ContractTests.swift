@@ -8,11 +8,13 @@ import Testing
         try await withRelays(1) { try await contract.hold($0[0]) }
     }
 
-    @Test(arguments: SharedStoreContract.all) func holdsForThreeTogether(_ contract: SharedStoreContract) async throws {
+    @Test(arguments: SharedStoreContract.all) func contractHoldsForThreeRelaysTogether(_ contract: SharedStoreContract)
+        async throws
+    {
         try await withRelays(3) { try await contract.hold($0) }
     }
 
-    @Test func relaysThatBeginAtOnceMakeTheTablesOnce() async throws {
+    @Test func relaysStartingTogetherCreateTheTablesOnce() async throws {
         try await withDatabase { url in
             let stores = try await withThrowingTaskGroup(of: PostgreSQLStore.self) { group in
                 for _ in 0..<5 { group.addTask { try relay(url) } }

@@ -105,7 +105,7 @@ private struct BrokenBody: StoredBody {
 }
 
 @Suite struct CopyTests {
-    @Test func everythingComesToPostgreSQLAndBack() async throws {
+    @Test func everythingIsCopiedToPostgreSQLAndBack() async throws {
         let fixture = try await CopyFixture()
         try await withDatabase { url in
             let original = try opened(file: fixture.path)
@@ -140,7 +140,7 @@ private struct BrokenBody: StoredBody {
     }
 
     /// Each try makes one write more than the previous try, and also writes a part of the next body.
-    @Test func aCopyToPostgreSQLGoesOnWhereverItWasBrokenOff() async throws {
+    @Test func copyToPostgreSQLResumesAfterAnyInterruption() async throws {
         let fixture = try await CopyFixture()
         let source = try opened(file: fixture.path)
         defer { try? source.close() }
@@ -167,7 +167,7 @@ private struct BrokenBody: StoredBody {
         }
     }
 
-    @Test func aCopyToSQLiteGoesOnWhereverItWasBrokenOff() async throws {
+    @Test func copyToSQLiteResumesAfterAnyInterruption() async throws {
         let fixture = try await CopyFixture()
         let source = try opened(file: fixture.path)
         defer { try? source.close() }
@@ -195,7 +195,7 @@ private struct BrokenBody: StoredBody {
         Issue.record("the copy never ends")
     }
 
-    @Test func whatChangedSinceAnInterruptedCopyIsBroughtToo() async throws {
+    @Test func changesSinceAnInterruptedCopyAreCopiedToo() async throws {
         let fixture = try await CopyFixture()
         try await withDatabase { url in
             let first = try opened(file: fixture.path)
@@ -227,7 +227,7 @@ private struct BrokenBody: StoredBody {
         }
     }
 
-    @Test func aCopyThatEndedBetweenItsTwoNamesCanBeRepeated() async throws {
+    @Test func copyInterruptedBetweenItsTwoRenamesCanBeRepeated() async throws {
         let fixture = try await CopyFixture()
         let source = try opened(file: fixture.path)
         defer { try? source.close() }
@@ -249,7 +249,7 @@ private struct BrokenBody: StoredBody {
         #expect(names.filter { $0.contains("unfinished") } == [])
     }
 
-    @Test func aCopyThatIsOvertakenWritesNoMore() async throws {
+    @Test func supersededCopyWritesNothingMore() async throws {
         let fixture = try await CopyFixture()
         let source = try opened(file: fixture.path)
         defer { try? source.close() }
@@ -278,7 +278,7 @@ private struct BrokenBody: StoredBody {
         await #expect(throws: StoreError.self) { try await second.store.beginCopy(of: repeatKey) }
     }
 
-    @Test func nobodyChangesAStoreThatIsCopied() async throws {
+    @Test func storeBeingCopiedCannotBeChanged() async throws {
         let fixture = try await CopyFixture()
         try await withDatabase { url in
             try await copied(fixture, to: url) { server in
@@ -342,7 +342,7 @@ private struct BrokenBody: StoredBody {
         }
     }
 
-    @Test func aDatabaseThatHoldsSomethingElseIsNotCopiedTo() async throws {
+    @Test func databaseWithOtherContentIsRejectedAsCopyTarget() async throws {
         let (fixture, other) = (try await CopyFixture(), try await CopyFixture())
         let (source, foreign) = (try opened(file: fixture.path), try opened(file: other.path))
         defer { for store in [source, foreign] { try? store.close() } }
@@ -379,7 +379,7 @@ private struct BrokenBody: StoredBody {
         }
     }
 
-    @Test func aRelayWorksOnWithACopy() async throws {
+    @Test func relayContinuesFromACopy() async throws {
         let fixture = try await CopyFixture()
         try await withDatabase { url in
             let highest = try await copied(fixture, to: url) { store in

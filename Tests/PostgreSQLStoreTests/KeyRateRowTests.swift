@@ -6,7 +6,7 @@ import Testing
 
 /// The row with a key's rate, from which several relays take emails. The tests need no server.
 @Suite struct KeyRateRowTests {
-    @Test func whatRelaysHoldAheadOfARateCountsAsIfItWereInTheBucket() {
+    @Test func emailsTakenAheadCountAsStillInTheBucket() {
         let limits = SendingLimits(perSecond: 50, burst: 10)
         var bucket = TokenBucket(limits: limits, at: 0)
         var (ahead, until) = (0, 0.0)
@@ -116,7 +116,7 @@ import Testing
     }
 
     @Test(arguments: 0..<40 as Range<UInt64>)
-    func inNoWindowMoreThanRateTimesTimeAndBurst(seed: UInt64) {
+    func noWindowExceedsRateTimesTimePlusBurst(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var site = Site(SendingLimits(perSecond: 50, burst: 10))
         for _ in 0..<600 {
@@ -132,7 +132,7 @@ import Testing
         #expect(site.sent.count > 100)
     }
 
-    @Test func whatIsGivenBackBeforeItExpiresIsThereForOthers() {
+    @Test func emailsReturnedBeforeExpiryAreAvailableToOthers() {
         var site = Site(SendingLimits(perSecond: 0.001, burst: 10))
         site.send(0, transit: 0)
         #expect(site.slices[0].left == 4)

@@ -44,7 +44,7 @@ import Testing
         return stored.key.id
     }
 
-    @Test func tablesOfVersion1AreMigratedOnceNoRelayIsAlive() async throws {
+    @Test func version1TablesAreMigratedWhenNoRelayIsAlive() async throws {
         try await withDatabase { url in
             let key = try makeVersion1(url)
             #expect(throws: StoreError.olderSchemaInUse(found: 1, known: Schema.version)) {

@@ -27,7 +27,7 @@ private final class Flag: Sendable {
             try #require(MessageID(rawValue: raw)), key: key, recipients: Sample.recipients(recipients))
     }
 
-    @Test func eachHasANumberOfItsOwn() async throws {
+    @Test func eachRelayHasItsOwnInstanceNumber() async throws {
         try await withRelays(3) { stores in
             #expect(Set(stores.map(\.instance)).count == 3)
             let nodes = try await stores[0].nodes(now: Sample.now)
@@ -38,7 +38,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func aRelayThatHasEndedIsListedUntilItIsStartedAgainOrLongGone() async throws {
+    @Test func stoppedRelayIsListedUntilRestartedOrLongGone() async throws {
         try await withDatabase { url in
             let first = try relay(url, name: "first")
             defer { try? first.close() }
@@ -63,7 +63,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func aMessageThatTwoAreGivenAtOnceIsAcceptedOnce() async throws {
+    @Test func messageGivenToTwoRelaysAtOnceIsAcceptedOnce() async throws {
         try await withRelays(2) { stores in
             let id = try await key(stores[0])
             for serial in Int64(0)..<30 {
@@ -83,7 +83,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func theDailyCapIsExactForAllTogether() async throws {
+    @Test func dailyCapIsExactAcrossAllRelays() async throws {
         try await withRelays(3) { stores in
             let id = try await key(stores[0]) { $0.limits.perDay = 50 }
             let accepted = try await withThrowingTaskGroup(of: Int.self) { group in
@@ -104,7 +104,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func noDeliveryIsClaimedByTwo() async throws {
+    @Test func noDeliveryIsClaimedByTwoRelays() async throws {
         try await withRelays(3) { stores in
             let keys = [try await key(stores[0]), try await key(stores[0])]
             for serial in Int64(0)..<60 {
@@ -131,7 +131,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func whatADeadRelayHadIsTakenBackAndItsPlaceIsLost() async throws {
+    @Test func deadRelayLosesItsDeliveriesAndItsPlace() async throws {
         try await withRelays(2) { stores in
             let id = try await key(stores[0], .live)
             _ = try await stores[0].accept([try submission(stores[0], 0, id)], now: Sample.now)
@@ -171,7 +171,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func aRenewalThatFailsAtALockIsFollowedByOneThatSucceeds() async throws {
+    @Test func renewalBlockedByALockSucceedsTheNextTime() async throws {
         try await withRelays(2) { stores in
             let membership = try #require(stores[1].membership)
             let place = try #require(membership.place)
@@ -188,7 +188,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func aRelayThatJoinsSendsOnceAllOthersLeaveItAPart() async throws {
+    @Test func joiningRelaySendsOnceTheOthersLeaveItAShare() async throws {
         try await withDatabase { url in
             let first = try relay(url, name: "first")
             defer { try? first.close() }
@@ -207,7 +207,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func aRelayThatHasLeftTakesNoPlaceAgain() async throws {
+    @Test func lateRenewalDoesNotReinstateARelayThatLeft() async throws {
         try await withDatabase { url in
             let first = try relay(url, name: "first")
             defer { try? first.close() }
@@ -219,7 +219,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func theRateOfAKeyIsOneForAll() async throws {
+    @Test func keyRateIsSharedByAllRelays() async throws {
         try await withRelays(3) { stores in
             let id = try await key(stores[0])
             let limits = SendingLimits(perSecond: 0.001, burst: 20)
@@ -244,7 +244,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func afterARevocationNothingIsAcceptedByAny() async throws {
+    @Test func noRelayAcceptsAnythingAfterARevocation() async throws {
         try await withRelays(3) { stores in
             for round in Int64(0)..<20 {
                 let id = try await key(stores[0])
@@ -270,7 +270,7 @@ private final class Flag: Sendable {
         }
     }
 
-    @Test func changesOfKeysAreToldToAll() async throws {
+    @Test func keyChangesReachAllRelays() async throws {
         try await withRelays(2) { stores in
             let id = try await key(stores[0])
             let before = try await stores[1].changeCounter()

@@ -36,7 +36,7 @@ import Testing
                 """)
     }
 
-    @Test func nothingIsNothing() { #expect(PrometheusRegistry().exposition() == "") }
+    @Test func emptyRegistryExposesNothing() { #expect(PrometheusRegistry().exposition() == "") }
 
     @Test(arguments: [
         (#"plain"#, #"plain"#), (#"a "quoted" word"#, #"a \"quoted\" word"#), (#"back\slash"#, #"back\\slash"#),
@@ -52,7 +52,7 @@ import Testing
     @Test(arguments: [
         (#"says "hello""#, #"says "hello""#), ("two\nlines", #"two\nlines"#), (#"C:\"#, #"C:\\"#),
     ])
-    func helpIsEscapedWithoutItsQuotes(help: String, written: String) {
+    func helpTextIsEscapedExceptForQuotes(help: String, written: String) {
         let registry = PrometheusRegistry([MetricDescription("c", .counter, help)])
         Counter(label: "c", factory: registry).increment()
         #expect(registry.exposition() == "# HELP c \(written)\n# TYPE c counter\nc 1\n")

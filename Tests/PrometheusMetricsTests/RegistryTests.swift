@@ -4,14 +4,14 @@ import Testing
 @testable import PrometheusMetrics
 
 @Suite struct RegistryTests {
-    @Test func theSameLabelsAreTheSameSeriesInWhateverOrder() {
+    @Test func labelOrderDoesNotMakeAnotherSeries() {
         let registry = PrometheusRegistry()
         Counter(label: "c", dimensions: [("a", "1"), ("b", "2")], factory: registry).increment()
         Counter(label: "c", dimensions: [("b", "2"), ("a", "1")], factory: registry).increment()
         #expect(registry.exposition() == "# TYPE c counter\nc{a=\"1\",b=\"2\"} 2\n")
     }
 
-    @Test func ofALabelNamedTwiceTheLastCounts() {
+    @Test func lastValueOfADuplicateLabelCounts() {
         let registry = PrometheusRegistry()
         Counter(label: "c", dimensions: [("a", "1"), ("a", "2")], factory: registry).increment()
         #expect(registry.exposition() == "# TYPE c counter\nc{a=\"2\"} 1\n")
@@ -29,7 +29,7 @@ import Testing
         #expect(registry.droppedSeries == 7)
     }
 
-    @Test func aNameHasOneKind() {
+    @Test func metricNameHasOneKind() {
         let registry = PrometheusRegistry()
         Counter(label: "x", factory: registry).increment()
         Gauge(label: "x", factory: registry).record(5)
@@ -38,14 +38,14 @@ import Testing
         #expect(registry.droppedSeries == 2)
     }
 
-    @Test func theLabelOfBucketsIsTheirsAlone() {
+    @Test func bucketLabelIsReserved() {
         let registry = PrometheusRegistry()
         Timer(label: "x", dimensions: [("le", "5")], factory: registry).recordSeconds(5)
         #expect(registry.exposition() == "")
         #expect(registry.droppedSeries == 1)
     }
 
-    @Test func whatIsDestroyedGoesAndMakesRoom() {
+    @Test func destroyedSeriesMakeRoomForOthers() {
         let registry = PrometheusRegistry(maximumSeries: 1)
         let meter = Meter(label: "m", factory: registry)
         meter.set(1)
@@ -89,14 +89,14 @@ import Testing
         #expect(series.current.sum == 2.1)
     }
 
-    @Test func whatIsNoNumberIsNotCounted() {
+    @Test func nanValuesAreNotCounted() {
         let series = HistogramSeries(bounds: [1])
         series.record(.nan)
         series.record(.infinity)
         #expect(series.current.buckets == [0, 1])
     }
 
-    @Test func bucketsAreInOrderAndOnlyOnce() {
+    @Test func bucketsAreSortedAndUnique() {
         let registry = PrometheusRegistry([.init("h", .histogram(buckets: [2, 1, .infinity, 2]), "H.")])
         Recorder(label: "h", factory: registry).record(1.5)
         #expect(

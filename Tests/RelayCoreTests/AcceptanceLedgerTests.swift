@@ -59,7 +59,7 @@ import Testing
     }
 
     /// The test begins with the worst case and corrects one fault after the other. Each time, the next rule applies.
-    @Test func theRulesSpeakInOrder() throws {
+    @Test func rulesAreCheckedInOrder() throws {
         var example = try worst()
         #expect(reason(decide(example)) == .keyRevoked)
         example.key.stored.key.revokedAt = nil
@@ -106,7 +106,7 @@ import Testing
     }
 
     @Test(arguments: [Scope.batch, .send])
-    func theScopeIsTheSubmissions(_ scope: Scope) throws {
+    func requiredScopeIsTheSubmissionsOwn(_ scope: Scope) throws {
         var example = try worst()
         example.key.stored = Sample.key { $0.scopes = [.batch] }.stored
         example.key.stored.digest = example.key.secret.digest
@@ -117,7 +117,7 @@ import Testing
         #expect(reason(decide(example)) == (scope == .batch ? nil : .scope))
     }
 
-    @Test func aKeyThatIsGoneIsRevoked() throws {
+    @Test func missingKeyIsRefusedAsRevoked() throws {
         var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
         let decision = ledger.decide(
             on: try worst().submission, standing: { _ in nil }, firstOfRepeat: { _ in nil },
@@ -126,7 +126,7 @@ import Testing
     }
 
     /// The cap is 5, of which 1 is used. Each message is accepted if its recipients still fit.
-    @Test func theDaysCapIsExactWithinABatch() throws {
+    @Test func dailyCapIsExactWithinOneBatch() throws {
         let (secret, stored) = Sample.key { $0.limits.perDay = 5 }
         var ledger = AcceptanceLedger(now: Sample.now, storage: .unlimited, free: nil)
         var lookUps = 0
@@ -148,7 +148,7 @@ import Testing
         #expect(ledger.testBodies == 9)
     }
 
-    @Test func whatTheBatchTakesIsNoLongerFree() throws {
+    @Test func spaceTakenByTheBatchIsNoLongerFree() throws {
         let (secret, stored) = Sample.key()
         var ledger = AcceptanceLedger(
             now: Sample.now, storage: StoragePolicy(reserve: 0, reserveTest: 100), free: 106)
@@ -168,7 +168,7 @@ import Testing
     @Test(
         arguments: [(5, 0, 5, nil), (5, 1, 5, "resets at 00:00 UTC"), (5, 0, 6, "never fit"), (0, 0, 1, "never fit")]
             as [(Int, Int, Int, String?)])
-    func theDay(cap: Int, used: Int, emails: Int, words: String?) throws {
+    func dailyCapRefusal(cap: Int, used: Int, emails: Int, words: String?) throws {
         let refusal = SendingLimits(perDay: cap).refusalOfDay(emails, after: used, at: Sample.now)
         #expect((refusal == nil) == (words == nil))
         guard let refusal, let words else { return }
@@ -178,7 +178,7 @@ import Testing
 
     /// This also applies to a key for which repeats are not detected.
     @Test(arguments: [true, false])
-    func theSameRequestIsRepeatedAndAnotherRefused(_ detectsRepeats: Bool) throws {
+    func sameRequestIsARepeatAndADifferentOneIsRefused(_ detectsRepeats: Bool) throws {
         var (secret, stored) = Sample.key()
         stored.key.detectsRepeats = detectsRepeats
         let first = try #require(MessageID(rawValue: 1))
@@ -197,7 +197,7 @@ import Testing
     }
 
     /// For an email of a batch, the whole request is looked up first, then the email's place in it.
-    @Test func aBatchIsOneRequest() throws {
+    @Test func batchCountsAsOneIdempotentRequest() throws {
         let (secret, stored) = Sample.key()
         let first = try #require(MessageID(rawValue: 1))
         let whole = Fingerprint(key: secret.id, request: "order-42")
@@ -255,7 +255,7 @@ import Testing
 
     @Test(
         arguments: [(5, 0, 5, nil), (5, 1, 5, "4 more emails"), (5, 0, 6, "never fit")] as [(Int, Int, Int, String?)])
-    func theDayOfABatch(cap: Int, used: Int, emails: Int, words: String?) throws {
+    func dailyCapRefusalOfABatch(cap: Int, used: Int, emails: Int, words: String?) throws {
         let refusal = SendingLimits(perDay: cap).refusalOfDay(ofBatch: emails, after: used, at: Sample.now)
         #expect((refusal == nil) == (words == nil))
         guard let refusal, let words else { return }

@@ -34,7 +34,7 @@ import Testing
         for pieces in [1, 2, 3, 7, .max] { #expect(read(text, pieces: pieces) == records) }
     }
 
-    @Test func boundsALine() {
+    @Test func lineLengthAndCellCountAreBounded() {
         let long = String(repeating: "x", count: CSV.longestRecord)
         #expect(read("\(long)\nb") == ["1: \(long)", "2: b"])
         for pieces in [1000, Int.max] {
@@ -44,12 +44,12 @@ import Testing
     }
 
     /// It is unknown where the quoted text should end, so nothing after the quote is read.
-    @Test func anOpenQuoteEndsTheReading() {
+    @Test func unclosedQuoteStopsTheReader() {
         let lines = String(repeating: "x@example.com\n", count: 2000)
         #expect(read("a\n\"b\n\(lines)") == ["1: a", "2: openQuote"])
     }
 
-    @Test func tellsWhatIsNotUTF8() {
+    @Test func linesThatAreNotUTF8AreReported() {
         var reader = CSV.Reader()
         var found: [CSV.Reader.Found] = []
         reader.read([0x61, 0xFC, 0x0A, 0x62, 0x0A]) { found.append($0) }

@@ -27,7 +27,7 @@ import Testing
         #expect(decide(deliveries) == expected)
     }
 
-    @Test func anotherKeysMessageIsNotThere() {
+    @Test func anotherKeysMessageIsNotFound() {
         #expect(decide(owner: Sample.key().secret.id, [.queued]) == .answer(.notFound))
         let cancellation = Cancellation(of: CancellationTests.message, key: key.secret.id)
         #expect(

@@ -40,19 +40,19 @@ import Testing
         #expect(change.queuedSince == nil)
     }
 
-    @Test func whatIsGivenBackUntriedKeepsItsReason() {
+    @Test func untriedReleaseKeepsTheLastReason() {
         #expect(DeliveryChange(settling: settlement(.released, reason: nil), of: standing())?.reason == .kept)
         #expect(
             DeliveryChange(settling: settlement(.sent(sesMessageID: "1"), reason: nil), of: standing())?.reason
                 == .set(nil))
     }
 
-    @Test func aThrottledRetryLengthensNoPause() {
+    @Test func throttledRetryDoesNotLengthenThePause() {
         let throttled = settlement(.retry(at: DeliveryChangeTests.later), lengthens: false)
         #expect(DeliveryChange(settling: throttled, of: standing())?.lengthensPause == false)
     }
 
-    @Test func whatMayHaveBeenTakenIsMarked() {
+    @Test func possiblyAcceptedDeliveryIsMarkedAsPossibleDuplicate() {
         for result in [Settlement.Result.failed, .retry(at: Sample.now), .released] {
             #expect(
                 DeliveryChange(settling: settlement(result, mayHaveBeenTaken: true), of: standing())?.mayBeDuplicate
@@ -62,7 +62,7 @@ import Testing
 
     /// A process that has lost the delivery may still report that it was sent, unless this is recorded already.
     @Test(arguments: DeliveryState.allCases)
-    func aLateOutcome(_ state: DeliveryState) {
+    func lateOutcomeCountsOnlyIfTheDeliveryWasSent(_ state: DeliveryState) {
         let standing = standing(state, isOurs: false)
         let isOnRecord = state == .sent || state == .simulated
         #expect((DeliveryChange(settling: settlement(.sent(sesMessageID: "1")), of: standing) == nil) == isOnRecord)
@@ -75,7 +75,9 @@ import Testing
     /// ended do not return.
     @Test(
         arguments: [(.deliver, .queued), (.hold, .held), (.drop, .failed)] as [(QueuedDisposition, DeliveryState)])
-    func aRevokedKeysReturns(_ onReturn: QueuedDisposition, _ expected: DeliveryState) throws {
+    func returnedDeliveriesOfARevokedKeyFollowItsDisposition(_ onReturn: QueuedDisposition, _ expected: DeliveryState)
+        throws
+    {
         let back: [DeliveryChange?] = [
             DeliveryChange(
                 settling: settlement(.retry(at: DeliveryChangeTests.later)), of: standing(onReturn: onReturn)),
@@ -95,7 +97,7 @@ import Testing
     }
 
     @Test(arguments: Lane.allCases)
-    func whatIsAbandonedIsDueAtOnce(_ lane: Lane) {
+    func abandonedDeliveryIsDueAtOnce(_ lane: Lane) {
         let change = DeliveryChange(abandonedIn: lane, onReturn: .deliver, at: Sample.now)
         #expect(change.state == .queued && change.due == Sample.now && change.attempt?.outcome == "retry")
         #expect(change.mayBeDuplicate == (lane == .live))
@@ -121,7 +123,7 @@ import Testing
         #expect(change.due == change.queuedSince)
     }
 
-    @Test func whatWasDroppedIsSparedUnlessAskedFor() throws {
+    @Test func retrySkipsDroppedDeliveriesUnlessRequested() throws {
         guard case .set(let reason) = DeliveryChange(.drop, scheduledAt: nil, at: Sample.now).reason else {
             Issue.record("dropped without a reason")
             return
@@ -140,7 +142,7 @@ import Testing
         #expect(change.state == .queued && change.due == due && change.queuedSince == due)
     }
 
-    @Test func whatIsCancelledHasEnded() {
+    @Test func cancelledDeliveryHasEnded() {
         let change = DeliveryChange(cancelledAt: Sample.now)
         #expect(change.state == .cancelled && change.endedAt == Sample.now)
         guard case .set(let reason) = change.reason else {

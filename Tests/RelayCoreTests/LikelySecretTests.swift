@@ -45,7 +45,7 @@ import Testing
         #expect(LikelySecret.withheld(in: text) == text)
     }
 
-    @Test func everyGeneratedKeyIsFoundWhereverItIsCut() {
+    @Test func everyTruncatedKeyIsStillWithheld() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<200 {
             let key = APIKey(generating: .live, using: &generator).revealed

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct MonotonicTimeTests {
-    @Test func itGoesByTheClockThatIsNotStepped() {
+    @Test func monotonicTimeIgnoresClockSteps() {
         let clock = ManualClock()
         let before = clock.monotonicNow()
         clock.step(to: Sample.now + .seconds(86_400))

@@ -22,7 +22,7 @@ import Testing
     ])
     func doNotFit(text: String, pattern: String) { #expect(!text.reads(pattern)) }
 
-    @Test func ofListsEachIsCompared() {
+    @Test func listsAreComparedElementByElement() {
         #expect(["1: a b", "2: c"].reads(["1: … b …", "2: c"]))
         #expect(!["1: a b", "2: c"].reads(["1: … b …"]))
         #expect(!["1: a b", "2: c"].reads(["1: … b …", "3: c"]))

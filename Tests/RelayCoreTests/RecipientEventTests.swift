@@ -63,7 +63,7 @@ import Testing
         #expect(record.events.map(\.at).suffix(2) == [Self.start, Self.start])
     }
 
-    @Test func whatIsScheduledIsScheduled() throws {
+    @Test func scheduledDeliveryHasTheScheduledStatus() throws {
         let scheduled = try record(.queued, scheduled: true)
         #expect(scheduled.status == .scheduled)
         #expect(scheduled.events.map(\.kind) == [.scheduled])
@@ -84,7 +84,7 @@ import Testing
         }
     }
 
-    @Test func whoIsSuppressedWasSentNothing() throws {
+    @Test func suppressedRecipientHasNoSentEvent() throws {
         let suppressed = Self.event(.suppressed, 1, .init(diagnostic: "on the list"))
         for state in [DeliveryState.sent, .suppressed, .failed, .queued, .sending] {
             let recipient = try record(state, [Self.attempt("sent", 2)], told: [suppressed])
@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    @Test func eventsStandByTimeWithWhatTheRelayDid() throws {
+    @Test func attemptsAndReportedEventsAreOrderedByTime() throws {
         let recipient = try record(
             .sent, [Self.attempt("retry", 1, "later"), Self.attempt("sent", 2)],
             told: [
@@ -106,7 +106,7 @@ import Testing
         #expect(recipient.at == Self.start + .seconds(9))
     }
 
-    @Test func whileItIsTriedItsReasonAndTimeAreThoseOfTheLastAttempt() throws {
+    @Test func queuedRecipientShowsTheLastAttemptsReasonAndTime() throws {
         let recipient = try record(.queued, [Self.attempt("retry", 4, "later")], reason: "later")
         #expect(recipient.detail == "later")
         #expect(recipient.at == Self.start + .seconds(4))
@@ -117,7 +117,7 @@ import Testing
         #expect(again.detail == droppedReason && again.events.map(\.kind) == [.queued, .failed, .failed])
     }
 
-    @Test func textsFromOutsideAreCut() {
+    @Test func externalTextsAreTruncated() {
         let long = String(repeating: "x", count: 9_000)
         let detail = RecipientEvent.Detail(subtype: long, diagnostic: long, server: long, feedbackID: long).bounded
         for text in [detail.subtype, detail.diagnostic, detail.server, detail.feedbackID] {
@@ -125,7 +125,7 @@ import Testing
         }
     }
 
-    @Test func ratesNeedEnoughToGoBy() {
+    @Test func rateWarningsNeedEnoughDeliveries() {
         let bad = SendingStanding(FeedbackCounts(deliveries: 90, bounces: 10, hardBounces: 9, complaints: 1))
         #expect(!bad.bouncesTooOften && !bad.complainedOfTooOften)
         let worse = SendingStanding(FeedbackCounts(deliveries: 950, bounces: 60, hardBounces: 50, complaints: 1))

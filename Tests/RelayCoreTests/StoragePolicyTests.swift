@@ -21,7 +21,7 @@ import Testing
         #expect(refusal == nil || refusal?.reason == .storage)
     }
 
-    @Test func whatIsNotKnownRefusesNothing() {
+    @Test func unknownFreeSpaceRefusesNothing() {
         for environment in Environment.allCases {
             #expect(StoragePolicyTests.policy.refusal(of: environment, size: 28 << 20, free: nil) == nil)
             #expect(StoragePolicy.unlimited.refusal(of: environment, size: 28 << 20, free: 0) == nil)

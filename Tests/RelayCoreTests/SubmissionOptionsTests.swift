@@ -20,13 +20,13 @@ import Testing
     }
 
     /// Two spellings of one character are two tags, as in a database.
-    @Test func tagsAreTakenOnce() {
+    @Test func duplicateTagsAreRemoved() {
         #expect(MessageTags.unique(["b", "a", "b"]) == ["b", "a"])
         #expect(MessageTags.unique(["\u{E9}", "e\u{301}"]).count == 2)
     }
 
     @Test(arguments: [(-1, nil), (0, nil), (1, 1), (30 * 86_400, 30 * 86_400)] as [(Int, Int?)])
-    func aTimeThatHasPassedIsNow(_ seconds: Int, _ wait: Int?) {
+    func pastScheduledTimeMeansNow(_ seconds: Int, _ wait: Int?) {
         let time = Sample.now + .seconds(seconds)
         #expect(Schedule.refusal(of: time, at: Sample.now) == nil)
         #expect(Schedule.wait(until: time, at: Sample.now) == wait.map { Sample.now + .seconds($0) })
@@ -48,7 +48,7 @@ import Testing
     }
 
     /// A message with other tags, or for another time, is another message.
-    @Test func fingerprintsOfMessagesHoldTheirOptions() {
+    @Test func messageFingerprintsIncludeTheOptions() {
         let key = Sample.key().secret.id
         func print(_ recipients: [String], _ tags: [String], _ time: Timestamp? = nil) -> Fingerprint {
             Fingerprint(

@@ -56,7 +56,7 @@ import Testing
     ])
     func tellsMistakes(_ text: String, _ told: [String]) { #expect(self.told(text).reads(told)) }
 
-    @Test func tellsWhichColumnsItPassesOver() {
+    @Test func ignoredColumnsAreReported() {
         #expect(lines("email,status,note,origin\na@x.com,1,2,3").passedOver == ["status", "origin"])
     }
 

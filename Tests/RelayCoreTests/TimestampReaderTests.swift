@@ -57,7 +57,7 @@ import Testing
     }
 
     /// Times that are written can be read back, over eight hundred years.
-    @Test func whatIsWrittenIsRead() {
+    @Test func writtenTimestampsAreReadBack() {
         var time = Timestamp(rfc3339: "1600-01-01T00:00:00Z".utf8) ?? Timestamp(milliseconds: 0)
         while time.rfc3339 < "2400" {
             #expect(Timestamp(rfc3339: time.rfc3339.utf8) == time)

@@ -12,30 +12,31 @@ import Testing
         #expect(WordSearch.words(in: text) == words)
     }
 
-    @Test func aWordOfManyOctetsIsCutBetweenCharacters() {
+    @Test func longWordIsTruncatedBetweenCharacters() {
         let words = WordSearch.words(in: String(repeating: "漢", count: 5000) + " end")
         #expect(words == [String(repeating: "漢", count: 333), "end"])
     }
 
-    @Test func piecesArePhrasesAndMayEndInABeginning() throws {
+    @Test func searchPiecesArePhrasesAndMayEndInAPrefix() throws {
         let search = try #require(WordSearch("anna@exam* \"order\" … or*"))
         #expect(search.pieces.map(\.words) == [["anna", "exam"], ["order"], ["or"]])
         // A beginning of two letters would match half of all words.
         #expect(search.pieces.map(\.isBeginning) == [true, false, false])
     }
 
-    @Test(arguments: ["", " ", "*", "\u{301}", "\"\"", "@ ."]) func noLetterAndNoDigitIsNoSearch(_ text: String) {
+    @Test(arguments: ["", " ", "*", "\u{301}", "\"\"", "@ ."]) func textWithoutLettersOrDigitsIsNoSearch(_ text: String)
+    {
         #expect(WordSearch(text) == nil)
     }
 
-    @Test func aLongTextIsASearchForItsBeginning() throws {
+    @Test func longSearchTextIsTruncated() throws {
         #expect(try #require(WordSearch(String(repeating: "a ", count: 10_000))).pieces.count == 20)
         let beginnings = try #require(WordSearch("aaa* bbb* ccc*")).pieces.map(\.isBeginning)
         #expect(beginnings == [true, true, false])
         #expect(WordSearch(String(repeating: "a", count: 10_000))?.pieces.first?.text.count == 200)
     }
 
-    @Test func everyPieceMustBeInOneText() throws {
+    @Test func everySearchPieceMustMatchWithinOneText() throws {
         let texts = ["anna@example.com", "bob@shop.example", "Your order 4711"]
         for found in ["anna", "4711 bob", "order 4711", "ord*", "example.com*", "bob@shop"] {
             #expect(try #require(WordSearch(found)).finds(in: texts), "\(found)")

@@ -132,7 +132,7 @@ import Testing
         if let name = row.name { #expect(cause.word == name) }
     }
 
-    @Test func takesTheMessageID() {
+    @Test func readsTheMessageID() {
         #expect(SESAnswer(status: 200, messageID: "0100-x").outcome == .sent(sesMessageID: "0100-x"))
         // An error name in the header of a successful answer is ignored.
         #expect(SESAnswer(status: 200, errorName: "X", messageID: "0100-x").outcome == .sent(sesMessageID: "0100-x"))
@@ -167,7 +167,7 @@ import Testing
         #expect(answer.message == message)
     }
 
-    @Test func prefersTheNameInTheHeader() {
+    @Test func errorNameInTheHeaderTakesPrecedence() {
         let answer = SESAnswer(
             HTTPAnswer(
                 status: 400, headers: [(name: "x-amzn-ErrorType", value: "One:http://x")],
@@ -176,12 +176,12 @@ import Testing
     }
 
     @Test(arguments: [#"{"MessageId":""}"#, #"{"MessageId":"a b"}"#, #"{"MessageId":7}"#, "{", "null"])
-    func takesNoBrokenMessageID(_ body: String) {
+    func invalidMessageIDMeansUnknownOutcome(_ body: String) {
         let answer = SESAnswer(HTTPAnswer(status: 200, body: Array(body.utf8)), withholding: [])
         #expect(Verdict(answer.outcome) == .retry(.normal, mayHaveBeenTaken: true))
     }
 
-    @Test func boundsAndWithholds() throws {
+    @Test func answerMessageIsBoundedAndHidesSecrets() throws {
         let secret = "FwoGZXIvYXdzEXAMPLETOKEN"
         let text = "token \(secret), again \(secret) " + String(repeating: "x", count: 2000)
         let answer = SESAnswer(
@@ -191,7 +191,7 @@ import Testing
     }
 
     @Test(arguments: ["FwoGZXIvYXdzEXAMPLETOKEN", "FwoGZXIvYX dzEXAMPLETOKEN"])
-    func withholdsInTheErrorsNameToo(name: String) {
+    func secretIsWithheldInTheErrorNameToo(name: String) {
         let answer = SESAnswer(
             HTTPAnswer(status: 403, headers: [(name: "x-amzn-errortype", value: "Bad\(name)")]),
             withholding: ["FwoGZXIvYXdzEXAMPLETOKEN"])
@@ -206,7 +206,7 @@ import Testing
         #expect(!cause.explanation.contains("abc"))
     }
 
-    @Test func knowsWhichAnswersOtherCredentialsCouldChange() {
+    @Test func recognisesAnswersThatRefuseTheCredentials() {
         let names = ["SignatureDoesNotMatch", "ExpiredTokenException", "UnrecognizedClientException", "AccessDenied"]
         for name in names { #expect(SESAnswer(status: 403, errorName: name).refusesCredentials) }
         #expect(!SESAnswer(status: 403, errorName: "RequestTimeTooSkewed").refusesCredentials)

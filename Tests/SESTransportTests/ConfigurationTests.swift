@@ -37,12 +37,12 @@ import Testing
     @Test(arguments: [
         "", "EU-WEST-1", "eu west", "eu-west-1.evil.com/", "-eu", "eu-", String(repeating: "a", count: 64),
     ])
-    func refusesOtherRegions(_ region: String) {
+    func refusesInvalidRegions(_ region: String) {
         #expect(throws: SESConfigurationError.region) { try SESConfiguration(region: region) }
     }
 
     @Test(arguments: ["", "a b", "ä", String(repeating: "a", count: 65)])
-    func refusesOtherConfigurationSets(_ name: String) {
+    func refusesInvalidConfigurationSets(_ name: String) {
         #expect(throws: SESConfigurationError.configurationSet) {
             try SESConfiguration(region: "eu-west-1", configurationSet: name)
         }

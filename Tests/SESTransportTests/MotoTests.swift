@@ -24,7 +24,7 @@ import Testing
         server.stop()
         """
 
-    @Test func takesWhatTheTransportSends() async throws {
+    @Test func motoAcceptsWhatTheTransportSends() async throws {
         let moto = try Python(MotoTests.script)
         guard let port = try await moto.line() else {
             try await moto.end()

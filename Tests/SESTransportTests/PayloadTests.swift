@@ -89,7 +89,7 @@ import Testing
         }
     }
 
-    @Test func noticesABodyOfAnotherSize() async throws {
+    @Test func bodyOfTheWrongSizeIsDetected() async throws {
         let envelope = Envelope(reversePath: nil, recipients: ["ann@example.org"])
         let short = SendEmailPayload(
             envelope.recipients, feedback: envelope.reversePath, configurationSet: nil,
@@ -97,7 +97,7 @@ import Testing
         await #expect(throws: PayloadFault.wrongSize) { try await PreparedPayload(short) }
     }
 
-    @Test func tellsProgress() async throws {
+    @Test func uploadProgressIsReported() async throws {
         let envelope = Envelope(reversePath: nil, recipients: ["ann@example.org"])
         let body = MemoryBody(noise(1_000_000))
         let prepared = try await PreparedPayload(

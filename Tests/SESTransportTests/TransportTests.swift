@@ -185,13 +185,13 @@ private final class GatedBody: StoredBody {
         #expect(note.contains(sender) && note.contains("Return-Path") && !note.contains("ses.region"))
     }
 
-    @Test(arguments: ["a@shop.example", nil]) func aSenderIsTold(_ sender: String?) async throws {
+    @Test(arguments: ["a@shop.example", nil]) func envelopeSenderIsPassedToSES(_ sender: String?) async throws {
         let (feedback, outcome) = try await calls(from: sender, unverified: [])
         #expect(feedback == [sender])
         #expect(outcome == .sent(sesMessageID: "0100-example"))
     }
 
-    @Test func aSenderThatIsNotVerifiedIsLeftOutAtOnce() async throws {
+    @Test func unverifiedSenderIsOmittedOnAnImmediateRetry() async throws {
         let (feedback, outcome) = try await calls(from: "a@other.example", unverified: ["a@other.example"])
         #expect(feedback == ["a@other.example", nil])
         let note = try #require(self.note(outcome))
@@ -199,7 +199,7 @@ private final class GatedBody: StoredBody {
     }
 
     /// SES refuses the message because of its From field. Leaving out the sender does not help.
-    @Test func aFromThatIsNotVerifiedFails() async throws {
+    @Test func unverifiedFromAddressFails() async throws {
         let (feedback, outcome) = try await calls(from: "a@shop.example", unverified: ["From <x@shop.example>"])
         #expect(feedback == ["a@shop.example"])
         #expect(outcome.cause?.explanation.contains("ses.region") == true)
@@ -213,7 +213,7 @@ private final class GatedBody: StoredBody {
     }
 
     /// If SES does not name the identity that it refuses, the relay tries the message again without the sender.
-    @Test func aRefusalWithoutNamesIsTriedWithoutTheSender() async throws {
+    @Test func refusalNamingNoAddressIsRetriedWithoutTheSender() async throws {
         try await StandIn.with(whole: { _, count in
             count == 1 ? .refusal(400, "MessageRejected", "Email address is not verified.") : .taken()
         }) { server in
@@ -224,7 +224,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func aRefusedSenderIsLeftOutForAnHour() async throws {
+    @Test func refusedSenderIsOmittedForAnHour() async throws {
         try await StandIn.with(whole: { request, _ in
             String(decoding: request.body, as: UTF8.self).contains("a@b.example")
                 ? Self.notVerified("a@b.example") : .taken()
@@ -300,7 +300,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func usesAConnectionAgain() async throws {
+    @Test func reusesAConnection() async throws {
         try await StandIn.with(whole: { _, n in .taken("id-\(n)") }) { server in
             try await withTransport(to: server.url) { transport in
                 for n in 1...5 {
@@ -311,7 +311,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func tellsThrottlingFromRefusal() async throws {
+    @Test func distinguishesThrottlingFromRefusal() async throws {
         let throttled = try await outcome { _, _ in
             .refusal(
                 429, "TooManyRequestsException:http://internal.amazon.com/coral/", "Maximum sending rate exceeded.")
@@ -336,7 +336,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func doesNotKnowAfterAServerErrorOrABrokenAnswer() async throws {
+    @Test func outcomeIsUnknownAfterAServerErrorOrABrokenAnswer() async throws {
         for reaction in [
             Reaction.answer(500), .answer(503, [:], "<html>"), .answer(200, [:], "{"), .answer(200, [:], ""),
         ] {
@@ -345,7 +345,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func doesNotKnowAfterSilence() async throws {
+    @Test func outcomeIsUnknownAfterATimeout() async throws {
         for reaction in [Reaction.silence, .headOnly(200)] {
             let outcome = try await outcome(passing: .seconds(60)) { _, _ in reaction }
             #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
@@ -353,13 +353,13 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func doesNotKnowWhenTheConnectionEndsAfterTheRequest() async throws {
+    @Test func outcomeIsUnknownWhenTheConnectionEndsAfterTheRequest() async throws {
         let outcome = try await outcome { _, _ in .cut }
         #expect(AnswerTests.Verdict(outcome) == .retry(.normal, mayHaveBeenTaken: true))
         #expect(outcome.cause?.word == "connection-lost")
     }
 
-    @Test func knowsWhenTheConnectionEndsWithinTheRequest() async throws {
+    @Test func connectionLostDuringTheRequestIsKnownUnsent() async throws {
         try await StandIn.with(atHead: { _ in .cut }, whole: { _, _ in .taken() }) { server in
             let body = GatedBody(size: 2 << 20)
             let outcome = try await withTransport(to: server.url) { transport in
@@ -388,7 +388,7 @@ private final class GatedBody: StoredBody {
         #expect(requests.withLock { $0 } == 0)
     }
 
-    @Test func takesARefusalThatComesBeforeTheBodyIsSent() async throws {
+    @Test func refusalBeforeTheBodyIsSentCounts() async throws {
         let early: @Sendable (Received) -> Reaction? = { _ in .refusal(400, "BadRequestException", "too large") }
         try await StandIn.with(atHead: early, whole: { _, _ in .taken() }) { server in
             let outcome = try await withTransport(to: server.url) { transport in
@@ -408,7 +408,7 @@ private final class GatedBody: StoredBody {
         #expect(refused.cause?.explanation.mentions("SES", "Connection refused") == true)
     }
 
-    @Test func namesWhatEachAddressOfAHostAnswered() async throws {
+    @Test func errorNamesTheFailureOfEachHostAddress() async throws {
         let port = try RefusingPort()
         let refused = try await withTransport(to: "http://localhost:\(port.number)") { transport in
             await transport.send(try .example(), body: MemoryBody(noise(9)))
@@ -431,7 +431,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func tellsAnUnreadableBody() async throws {
+    @Test func unreadableBodyIsReported() async throws {
         try await StandIn.with(whole: { _, _ in .taken() }) { server in
             try await withTransport(to: server.url) { transport in
                 for body in [MemoryBody(noise(900), failsAt: 500), MemoryBody(noise(900), claiming: 1000)] {
@@ -488,7 +488,7 @@ private final class GatedBody: StoredBody {
         #expect(outcome.cause?.explanation.contains("you sent [withheld]") == true)
     }
 
-    @Test func endsWhenItIsCancelledAfterTheRequest() async throws {
+    @Test func sendCancelledAfterTheRequestHasUnknownOutcome() async throws {
         try await StandIn.with(whole: { _, _ in .silence }) { server in
             try await withTransport(to: server.url) { transport in
                 let sending = Task { await transport.send(try .example(), body: MemoryBody(noise(9))) }
@@ -501,7 +501,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func endsWhenItIsCancelledWithinTheRequest() async throws {
+    @Test func sendCancelledDuringTheRequestIsKnownUnsent() async throws {
         try await StandIn.with(whole: { _, _ in .taken() }) { server in
             try await withTransport(to: server.url) { transport in
                 let body = GatedBody(size: 2 << 20)
@@ -516,7 +516,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func endsAtOnceWhenItIsCancelledBefore() async throws {
+    @Test func sendCancelledBeforeItStartsMakesNoRequest() async throws {
         try await StandIn.with(whole: { _, _ in .taken() }) { server in
             try await withTransport(to: server.url) { transport in
                 let sending = Task {
@@ -530,7 +530,7 @@ private final class GatedBody: StoredBody {
         }
     }
 
-    @Test func endsWhatRunsAtShutdown() async throws {
+    @Test func shutdownEndsRunningSends() async throws {
         try await StandIn.with(whole: { _, _ in .silence }) { server in
             let sending = try await withTransport(to: server.url) { transport in
                 let sending = Task { await transport.send(try .example(), body: MemoryBody(noise(9))) }
@@ -582,7 +582,7 @@ private final class GatedBody: StoredBody {
         #expect(try await quota(.answer(200, [:], body)) == expected)
     }
 
-    @Test func isNilWhereItIsNotTold() async throws {
+    @Test func quotaIsNilWhenSESDoesNotReportIt() async throws {
         for reaction in [
             Reaction.refusal(403, "AccessDeniedException"), .answer(404, [:], "<html>"), .answer(500), .cut,
             .refusal(429, "TooManyRequestsException"),

@@ -44,7 +44,7 @@ import Testing
         #expect(isAccepting == false)
     }
 
-    @Test func itIsToldOnceAMinute() {
+    @Test func acceptFailuresAreLoggedOnceAMinute() {
         for _ in 0..<61 {
             fail()
             loop.advanceTime(by: .seconds(1))
@@ -54,14 +54,14 @@ import Testing
         #expect(told.allSatisfy { $0.metadata["remedy"]?.contains("LimitNOFILE=") == true })
     }
 
-    @Test func whoHasStoppedDoesNotGoOnAfterThePause() throws {
+    @Test func stoppedListenerDoesNotResumeAfterThePause() throws {
         fail()
         try channel.triggerUserOutboundEvent(AcceptPause.Stop()).wait()
         loop.advanceTime(by: .seconds(2))
         #expect(isAccepting == false)
     }
 
-    @Test func stoppingStops() throws {
+    @Test func stoppedListenerAcceptsNothing() throws {
         try channel.triggerUserOutboundEvent(AcceptPause.Stop()).wait()
         #expect(isAccepting == false)
     }

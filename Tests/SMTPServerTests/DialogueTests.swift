@@ -68,7 +68,7 @@ func testTLS() throws -> ReloadableTLSContext {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct LogTests {
-    @Test func whatTheDialogueItselfRefusesIsLogged() async throws {
+    @Test func protocolRefusalsAreLogged() async throws {
         let fixture = try ServerFixture(maximumRecipients: 1)
         let client = try await fixture.greeted()
         #expect(try await client.say("MAIL FROM:<from@example.com>").hasSuffix("[auth-required]"))
@@ -91,7 +91,7 @@ func testTLS() throws -> ReloadableTLSContext {
         #expect(entries.allSatisfy { $0["client"] == "192.0.2.7" })
     }
 
-    @Test func aRequestOfHTTPIsLogged() async throws {
+    @Test func httpRequestOnAnSMTPPortIsLogged() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         await client.send("GET / HTTP/1.1\r\n")
@@ -118,7 +118,7 @@ func testTLS() throws -> ReloadableTLSContext {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct StartTLSTests {
-    @Test func plaintextBehindStartTLSEndsTheConnection() async throws {
+    @Test func plaintextAfterStartTLSEndsTheConnection() async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
         let client = try await fixture.greeted()
         await client.send("STARTTLS\r\nEHLO injected\r\n")
@@ -129,7 +129,7 @@ func testTLS() throws -> ReloadableTLSContext {
 
     /// Plaintext that arrives in a later read goes to TLS. It is not TLS, so the handshake fails.
     @Test(arguments: [10, 5, 1])
-    func soDoesPlaintextThatComesLater(readSize: Int) async throws {
+    func laterPlaintextAfterStartTLSEndsTheConnection(readSize: Int) async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
         let client = try await fixture.greeted()
         await client.onWire { $0.readSize = readSize }
@@ -147,7 +147,7 @@ func testTLS() throws -> ReloadableTLSContext {
 
     /// The STARTTLS line and the plaintext after it arrive in two reads, cut at each octet.
     @Test(arguments: 0...25)
-    func itIsNeverACommandHoweverItIsCut(cut: Int) async throws {
+    func plaintextAfterStartTLSIsNeverACommandHoweverSplit(cut: Int) async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
         let client = try await fixture.greeted()
         let whole = Array("STARTTLS\r\nEHLO injected\r\nMAIL FROM:<injected@example.com>\r\n".utf8)
@@ -176,7 +176,7 @@ func testTLS() throws -> ReloadableTLSContext {
 /// The client sends `close_notify`. The relay still processes the input before it and writes the replies that are due.
 /// Then the connection ends.
 @Suite(.timeLimit(.minutes(1))) struct CloseNotifyTests {
-    @Test func anIdleConnectionEndsWithoutAWord() async throws {
+    @Test func idleConnectionEndsSilentlyOnCloseNotify() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         await client.sendLast("")
@@ -184,7 +184,7 @@ func testTLS() throws -> ReloadableTLSContext {
         #expect(fixture.openConnections == 0)
     }
 
-    @Test func commandsInTheSameReadAreAnswered() async throws {
+    @Test func commandsBeforeCloseNotifyAreAnswered() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         await client.sendLast("NOOP\r\nQUIT\r\n")
@@ -195,7 +195,7 @@ func testTLS() throws -> ReloadableTLSContext {
     }
 
     @Test(arguments: [100, 300_000])
-    func aMessageWhoseEndCameWithItIsTaken(size: Int) async throws {
+    func messageCompletedBeforeCloseNotifyIsAccepted(size: Int) async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         _ = try await client.openData()
@@ -207,7 +207,7 @@ func testTLS() throws -> ReloadableTLSContext {
     }
 
     @Test(arguments: [100, 300_000])
-    func aMessageWithoutItsEndIsNot(size: Int) async throws {
+    func messageCutOffByCloseNotifyIsNotAccepted(size: Int) async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         _ = try await client.openData()
@@ -217,7 +217,7 @@ func testTLS() throws -> ReloadableTLSContext {
         await eventually { fixture.store.files.isEmpty }
     }
 
-    @Test func aDecisionUnderWayIsAnswered() async throws {
+    @Test func pendingReplyIsSentAfterCloseNotify() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         fixture.store.lookUps.close()

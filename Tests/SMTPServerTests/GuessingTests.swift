@@ -21,7 +21,7 @@ import Testing
         #expect(try await client.reply().hasPrefix("535 5.7.8 "), "failure \(number)")
     }
 
-    @Test func repliesGetSlowerAndThenTheDoorIsShut() async throws {
+    @Test func repliesSlowDownUntilTheClientIsBlocked() async throws {
         let fixture = try ServerFixture()
         var number = 0
         for delays: [Int64] in [[0, 0, 125, 250, 500], [1000, 1000, 1000, 1000, 1000]] {
@@ -48,7 +48,7 @@ import Testing
         }
     }
 
-    @Test func aSuccessMakesUpForFailures() async throws {
+    @Test func successResetsTheFailureDelay() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         for (number, delay) in [(1, 0), (2, 0), (3, 125), (4, 250)] as [(Int, Int64)] {
@@ -58,7 +58,7 @@ import Testing
         try await fail(fixture.greeted(), fixture, 5, heldBackFor: 0)
     }
 
-    @Test func aClientThatLeavesWhileHeldCostsNothing() async throws {
+    @Test func clientLeavingDuringTheDelayLeavesNothingBehind() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         for number in 1...2 { try await fail(client, fixture, number, heldBackFor: 0) }
@@ -73,7 +73,7 @@ import Testing
     }
 
     /// A client that has sent `close_notify` still gets its reply, but no earlier than other clients.
-    @Test func aClientThatSendsNothingMoreIsAnsweredInItsTurn() async throws {
+    @Test func closeNotifyDoesNotShortenTheDelay() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         for number in 1...2 { try await fail(client, fixture, number, heldBackFor: 0) }
@@ -88,7 +88,7 @@ import Testing
     }
 
     /// Many applications share an address: the mistake of one must not shut out the others.
-    @Test func whatIsNoGuessIsSlowedDownAndShutsNobodyOut() async throws {
+    @Test func failuresThatAreNotGuessesAreDelayedButBlockNobody() async throws {
         let fixture = try ServerFixture()
         let (scopeless, stored) = Sample.key(createdAt: fixture.clock.now()) { $0.scopes = [] }
         fixture.store.insertKey(stored)
@@ -107,7 +107,7 @@ import Testing
 
     /// Exim and sendmail continue without AUTH after a refused AUTH. A permanent refusal would make them return their
     /// whole queue.
-    @Test func afterARefusedAuthenticationMailIsRefusedForNowWithItsReason() async throws {
+    @Test func mailAfterARefusedAuthenticationIsTemporarilyRefused() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         let refusal = try await client.say(GuessingTests.guess)
@@ -119,7 +119,7 @@ import Testing
         #expect(try await client.sendMessage().hasPrefix("250 "))
     }
 
-    @Test func aStoreThatFailsIsNobodysGuess() async throws {
+    @Test func storeFailureDoesNotCountAsAGuess() async throws {
         let fixture = try ServerFixture()
         fixture.store.fail { $0.lookUp = .unavailable("locked") }
         let client = try await fixture.greeted()

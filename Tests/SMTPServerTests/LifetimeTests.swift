@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test(arguments: Point.allCases)
-    func aClientThatLeavesTakesEverythingAlong(point: Point) async throws {
+    func disconnectedClientLeavesNothingBehind(point: Point) async throws {
         let fixture = try ServerFixture(limits: LifetimeTests.limits)
         var used = 0
         if point == .held {
@@ -128,7 +128,7 @@ import Testing
 
     /// The message fails in the store after the client has left. Then its place is given back, exactly once.
     @Test(arguments: [Point.finishing, .committing])
-    func aPlaceIsGivenBackOnceWhenTheMessageFailsLater(point: Point) async throws {
+    func reservationIsReturnedOnceWhenTheMessageFailsLater(point: Point) async throws {
         let fixture = try ServerFixture(limits: LifetimeTests.limits)
         let other = try await fixture.signedIn()
         #expect(try await other.sendMessage().hasPrefix("250 "))
@@ -146,7 +146,7 @@ import Testing
         #expect(try await tokens(fixture) == 1)
     }
 
-    @Test func theServersObjectsGoWithTheirUsers() async throws {
+    @Test func serverObjectsAreReleasedAfterUse() async throws {
         weak var admission: Admission?
         weak var key: KeyInUse?
         do {

@@ -25,7 +25,7 @@ import Testing
         #expect(try await fixture.connect().reply().hasPrefix("421 "))
     }
 
-    @Test func otherLimitsCountAtOnceAndCutNobodyOff() async throws {
+    @Test func changedLimitsApplyAtOnceWithoutDisconnecting() async throws {
         let fixture = try ServerFixture()
         let clients = [try await fixture.greeted(), try await fixture.greeted()]
         fixture.service.limiter.change(maximum: 100, maximumPerClient: 1)
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test(arguments: ["QUIT", "disconnect", "time", "error", "errors", "QUIT behind the end"])
-    func aPlaceIsGivenBackOnce(how: String) async throws {
+    func connectionSlotIsReleasedOnce(how: String) async throws {
         let fixture = try ServerFixture()
         let stays = try await fixture.greeted(from: ConnectionLimitTests.other)
         let client = try await fixture.greeted()
@@ -75,7 +75,7 @@ import Testing
         #expect(fixture.openConnections == 1)
     }
 
-    @Test func countsPerAddressComeToNothing() {
+    @Test func connectionCountsPerAddressReturnToZero() {
         let limiter = ConnectionLimiter(maximum: 3, maximumPerClient: 2)
         func isAdmitted(_ client: IPAddress) -> Bool {
             if case .admitted = limiter.admit(client) { true } else { false }
@@ -108,7 +108,7 @@ extension ConnectionLimitTests {
     }
 
     /// A site has 65,536 IPv6 networks.
-    @Test func anIPv6SiteGetsAShareOfAllPlaces() throws {
+    @Test func ipv6SiteIsLimitedToAShareOfAllConnections() throws {
         let limiter = ConnectionLimiter(maximum: 40, maximumPerClient: 5)
         func admit(_ text: String) throws -> ConnectionLimiter.Verdict { limiter.admit(try #require(IPAddress(text))) }
         for i in 0..<10 { #expect(try admit("2001:db8:1:\(i)::1") == .admitted) }
@@ -150,7 +150,7 @@ extension ConnectionLimitTests {
     }
 
     /// After a read that ends within a line, the buffer stays in use. It must not keep the octets of all reads before.
-    @Test func readsThatEndWithinALineDoNotAddUp() async throws {
+    @Test func readsEndingWithinALineDoNotAccumulate() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         await client.onWire { $0.readSize = 1200 }

@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    @Test func whatWouldHaveToWaitTooLongIsRefused() async throws {
+    @Test func messageThatWouldWaitTooLongIsRefused() async throws {
         let (fixture, clients) = try await waitingClients(5)
         let late = try await fixture.signedIn()
         #expect(
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test(arguments: ["disconnects", "says close_notify", "resets"])
-    func aClientThatLeavesWhileHeldGivesItsPlaceBack(how: String) async throws {
+    func clientLeavingWhileDelayedReturnsItsReservation(how: String) async throws {
         let (fixture, clients) = try await waitingClients(1)
         switch how {
         case "disconnects": try await clients[0].disconnect()
@@ -115,7 +115,7 @@ import Testing
         #expect(rates.givenBack == [])
     }
 
-    @Test func theStoreMayHoldTheReplyBack() async throws {
+    @Test func storeMayDelayTheReplyToData() async throws {
         let rates = StubRates()
         let (fixture, client) = try await asking(rates)
         rates.answer(.success(SharedRateAnswer(answer: .wait(seconds: 2), taken: 1, aheadLasts: 0.2)))
@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test(arguments: ["disconnects", "says close_notify", "resets"])
-    func aClientThatLeavesWhileTheStoreIsAskedGivesBackWhatComes(how: String) async throws {
+    func clientLeavingDuringARateQueryReturnsItsEmails(how: String) async throws {
         let rates = StubRates()
         let (fixture, client) = try await asking(rates)
         switch how {
@@ -163,7 +163,7 @@ import Testing
         #expect(try await fixture.timers() == 0)
     }
 
-    @Test func aMessageThatIsRefusedGivesItsPlaceBack() async throws {
+    @Test func refusedMessageReturnsItsRateReservation() async throws {
         let fixture = try ServerFixture(limits: SendingLimits(perSecond: 1, burst: 1))
         let client = try await fixture.signedIn()
         for _ in 0..<3 {

@@ -12,7 +12,7 @@ import Testing
     private static let bye = "421 4.3.2 relay.example.com … shutting down …"
 
     @Test(arguments: ["greeted", "signed in", "within AUTH", "within a line", "within the handshake"])
-    func whoHasJustComeMaySendAMessageButMustNotBeSilent(state: String) async throws {
+    func newClientIsDisconnectedOnlyAfterStayingSilent(state: String) async throws {
         let fixture = try ServerFixture()
         let client: Client
         switch state {
@@ -35,7 +35,7 @@ import Testing
     }
 
     @Test(arguments: ["silent", "after a message"])
-    func whoIsIdleOrHasSentAMessageIsSentAwayAtOnce(state: String) async throws {
+    func idleAndFinishedClientsAreDisconnectedAtOnce(state: String) async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         if state == "silent" { await fixture.advance(.seconds(5)) }
@@ -45,7 +45,7 @@ import Testing
         #expect(fixture.openConnections == 0)
     }
 
-    @Test func aFirstMessageIsTakenDuringTheShutdown() async throws {
+    @Test func firstMessageIsAcceptedDuringShutdown() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         fixture.service.shutdown.give(limit: .seconds(30))
@@ -58,7 +58,7 @@ import Testing
         #expect(fixture.store.accepted.count == 1)
     }
 
-    @Test func aTransactionIsFinishedFirst() async throws {
+    @Test func openTransactionIsFinishedBeforeShutdown() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         try await client.say("MAIL FROM:<from@example.com>")
@@ -72,7 +72,7 @@ import Testing
         #expect(fixture.store.accepted.count == 1)
     }
 
-    @Test func aTransactionThatIsGivenUpEndsTheConnection() async throws {
+    @Test func resetTransactionEndsTheConnection() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         try await client.say("MAIL FROM:<from@example.com>")
@@ -95,7 +95,7 @@ import Testing
         #expect(try await client.remainingReplies().reads([ShutdownTests.bye]))
     }
 
-    @Test func aClientThatIsHeldBackMaySendItsMessage() async throws {
+    @Test func rateDelayedClientMayStillSendItsMessage() async throws {
         let fixture = try ServerFixture(limits: SendingLimits(perSecond: 1, burst: 1))
         let client = try await fixture.signedIn()
         #expect(try await client.sendMessage().hasPrefix("250 "))
@@ -114,7 +114,7 @@ import Testing
     // MARK: The time limit of the shutdown
 
     @Test(arguments: ["MAIL", "DATA", "held"])
-    func whoDoesNotComeToAnEndIsCutOff(state: String) async throws {
+    func unfinishedTransactionIsCutOffAtTheShutdownLimit(state: String) async throws {
         let fixture = try ServerFixture(limits: SendingLimits(perSecond: 0.25, burst: 1))
         let client = try await fixture.signedIn()
         if state == "held" { #expect(try await client.sendMessage().hasPrefix("250 ")) }
@@ -133,7 +133,7 @@ import Testing
     }
 
     /// The store may still accept the message. A reply that the message was refused could be wrong.
-    @Test func aMessageThatTheStoreIsAboutToTakeIsNotAnswered() async throws {
+    @Test func messageStillBeingCommittedIsNotAnswered() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.commits.close()
@@ -165,7 +165,7 @@ import Testing
     }
 
     /// This test uses real sockets, and a shutdown that gives the clients no time.
-    @Test func theServerWaitsForItsConnectionsAndNoLonger() async throws {
+    @Test func shutdownLimitCutsOffOpenConnections() async throws {
         let fixture = try ServerFixture()
         let server = try await SMTPServer.start(
             [SMTPListener(.address(host: "127.0.0.1", port: 0), .startTLS)],

@@ -45,7 +45,7 @@ import Testing
         #expect(await client.buffered < 4096)
     }
 
-    @Test func theEndMayComeWhileAPieceIsUnderWay() async throws {
+    @Test func messageMayEndWhileAPieceIsBeingSpooled() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.appends.close()
@@ -60,7 +60,7 @@ import Testing
     }
 
     /// The space is given back before the end of the message, because the end may arrive much later.
-    @Test func whatIsTooLargeGivesItsSpaceBackAtOnce() async throws {
+    @Test func oversizedMessageFreesItsSpoolSpaceAtOnce() async throws {
         let fixture = try ServerFixture(maximumMessageSize: 1 << 20)
         let client = try await fixture.signedIn()
         _ = try await client.openData()
@@ -106,7 +106,7 @@ import Testing
     }
 
     /// The message may be stored, so the reply does not blame the storage.
-    @Test func aCommitInDoubtHasAReplyOfItsOwn() async throws {
+    @Test func inDoubtCommitHasItsOwnReply() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.fail { $0.commit = .inDoubt }
@@ -126,7 +126,7 @@ import Testing
     }
 
     @Test(arguments: SpoolStep.allCases)
-    func soIsOneAtAnyPointOfTheSpool(step: SpoolStep) async throws {
+    func fullDiskAtAnySpoolStepIsATemporaryRefusal(step: SpoolStep) async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.fail { step.set(.full, in: &$0) }
@@ -141,7 +141,7 @@ import Testing
         #expect(fixture.store.strayFiles == 0)
     }
 
-    @Test func theSpaceOfAFailedMessageIsGivenBackBeforeItsEnd() async throws {
+    @Test func failedMessageFreesItsSpoolSpaceBeforeItEnds() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.appends.close()

@@ -31,7 +31,7 @@ import Testing
         }
     }
 
-    @Test func upTo80PercentNothingChanges() async throws {
+    @Test func timeoutsAreUnchangedUpTo80PercentLoad() async throws {
         let fixture = try ServerFixture(maximumConnections: 10)
         let clients = try await greeted(8, fixture)
         await fixture.advance(.seconds(59))
@@ -41,7 +41,7 @@ import Testing
         #expect(fixture.openConnections == 0)
     }
 
-    @Test func overItTheOldestGoAfterTenSecondsUntilThereIsRoom() async throws {
+    @Test func above80PercentTheOldestAreClosedAfterTenSeconds() async throws {
         let fixture = try ServerFixture(maximumConnections: 10)
         let clients = try await greeted(10, fixture)
         await fixture.advance(.seconds(9))
@@ -67,7 +67,7 @@ import Testing
         try await expectNothing(late)
     }
 
-    @Test func whoHasAuthenticatedStays() async throws {
+    @Test func authenticatedClientsAreNotClosedUnderStress() async throws {
         let fixture = try ServerFixture(maximumConnections: 10)
         var clients: [Client] = []
         for _ in 0..<10 { clients.append(try await fixture.signedIn()) }
@@ -76,7 +76,7 @@ import Testing
         for client in clients { #expect(try await client.sendMessage().hasPrefix("250 ")) }
     }
 
-    @Test func talkAndHandshakesDoNotProlongIt() async throws {
+    @Test func commandsAndHandshakesDoNotExtendTheStressTimeout() async throws {
         let fixture = try ServerFixture(tls: testTLS(), maximumConnections: 10)
         for _ in 0..<8 { _ = try await fixture.signedIn() }
         let talker = try await fixture.greeted()
@@ -91,7 +91,7 @@ import Testing
         #expect(fixture.openConnections == 8)
     }
 
-    @Test func aShorterTimeThatIsSetHolds() async throws {
+    @Test func shorterConfiguredTimeoutStillApplies() async throws {
         let fixture = try ServerFixture(maximumConnections: 1, authenticationTimeout: .seconds(5))
         let client = try await fixture.greeted()
         await fixture.advance(.seconds(5))
@@ -100,7 +100,7 @@ import Testing
         #expect(!reply.contains("most connections"))
     }
 
-    @Test func theTimersGoWithTheirConnections() async throws {
+    @Test func timersEndWithTheirConnections() async throws {
         let fixture = try ServerFixture(maximumConnections: 10)
         let clients = try await greeted(9, fixture)
         await fixture.advance(.seconds(45))

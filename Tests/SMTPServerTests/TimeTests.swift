@@ -25,12 +25,12 @@ import Testing
 
     // MARK: Idle
 
-    @Test func anIdleClientIsToldSo() async throws {
+    @Test func idleClientGetsATimeoutReply() async throws {
         let fixture = try ServerFixture()
         try await expectEnd(fixture.signedIn(), fixture, after: 300, with: TimeTests.idle)
     }
 
-    @Test func aCommandBeginsTheWaitAnew() async throws {
+    @Test func commandRestartsTheIdleTimeout() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         for _ in 0..<5 {
@@ -40,7 +40,7 @@ import Testing
         try await expectEnd(client, fixture, after: 300, with: TimeTests.idle)
     }
 
-    @Test func aMessageBeginsTheWaitAnew() async throws {
+    @Test func messageRestartsTheIdleTimeout() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         await fixture.advance(.seconds(250))
@@ -48,7 +48,7 @@ import Testing
         try await expectEnd(client, fixture, after: 300, with: TimeTests.idle)
     }
 
-    @Test func octetsWithoutALineEndDoNotPassForCommands() async throws {
+    @Test func unterminatedInputDoesNotRestartTheIdleTimeout() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         let piece = String(repeating: "x", count: 50_000)
@@ -61,7 +61,7 @@ import Testing
         try await expectEnd(client, fixture, after: 10, with: TimeTests.idle)
     }
 
-    @Test func anOpenTransactionDoesNotKeepAnIdleClient() async throws {
+    @Test func openTransactionDoesNotPreventTheIdleTimeout() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         await client.sendEnvelope()
@@ -76,7 +76,7 @@ import Testing
         try await expectEnd(fixture.greeted(), fixture, after: 60, with: TimeTests.notAuthenticated)
     }
 
-    @Test func talkDoesNotProlongIt() async throws {
+    @Test func commandsDoNotExtendTheAuthenticationTimeout() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         for _ in 0..<59 {
@@ -86,7 +86,7 @@ import Testing
         try await expectEnd(client, fixture, after: 1, with: TimeTests.notAuthenticated)
     }
 
-    @Test func anExchangeUnderWayDoesNotProlongIt() async throws {
+    @Test func authenticationExchangeDoesNotExtendTheTimeout() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         await fixture.advance(.seconds(50))
@@ -94,7 +94,7 @@ import Testing
         try await expectEnd(client, fixture, after: 10, with: TimeTests.notAuthenticated)
     }
 
-    @Test func itCountsFromTheConnectionThroughTLS() async throws {
+    @Test func authenticationTimeoutIncludesTheTLSHandshake() async throws {
         let fixture = try ServerFixture(plaintext: false)
         let client = try await fixture.connect(implicitTLS: true)
         await fixture.advance(.seconds(30))
@@ -121,7 +121,7 @@ import Testing
         #expect(fixture.openConnections == 0)
     }
 
-    @Test func aLookUpThatTakesLongIsWaitedForAndThenTheMinuteCounts() async throws {
+    @Test func slowKeyLookUpIsAnsweredBeforeTheTimeoutApplies() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.greeted()
         fixture.store.lookUps.close()
@@ -153,7 +153,7 @@ import Testing
     }
 
     /// The client has also ended its message with LF alone, and waits for the reply.
-    @Test func aClientThatEndsLinesWithLFAloneIsToldSoWhenItsTimeIsUp() async throws {
+    @Test func bareLineFeedsAreExplainedWhenTheClientTimesOut() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         _ = try await client.openData()
@@ -169,7 +169,7 @@ import Testing
     }
 
     /// The log must tell the operator why a connection was closed.
-    @Test func aConnectionThatTimesOutLeavesALine() async throws {
+    @Test func timedOutConnectionIsLogged() async throws {
         let fixture = try ServerFixture(plaintext: false, tls: testTLS())
         _ = try await fixture.connect(implicitTLS: true)
         _ = try await fixture.greeted()
@@ -181,7 +181,7 @@ import Testing
     }
 
     /// A timer that was set before DATA may fire in the middle of this minute.
-    @Test func theSpeedIsLookedAtOverAFullMinute() async throws {
+    @Test func transferSpeedIsMeasuredOverAFullMinute() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         await fixture.advance(.seconds(290))
@@ -189,7 +189,7 @@ import Testing
         try await expectEnd(client, fixture, after: 60, with: TimeTests.tooSlow)
     }
 
-    @Test func whileTheDiskIsBehindItIsNotTheClientWhoIsSlow() async throws {
+    @Test func slowDiskIsNotBlamedOnTheClient() async throws {
         let fixture = try ServerFixture()
         let client = try await fixture.signedIn()
         fixture.store.appends.close()

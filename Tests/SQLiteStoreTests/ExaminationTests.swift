@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 @Suite struct ExaminationTests {
-    @Test func nothingIsMadeWhereThereIsNothing() throws {
+    @Test func missingDatabaseIsNotCreated() throws {
         let directory = try TemporaryDirectory()
         #expect(throws: StoreError.self) { try SQLiteStore(examining: directory.file("relay.db")) }
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.file("")).isEmpty)
@@ -26,7 +26,7 @@ import Testing
         #expect(try await store.queueStatus(now: Sample.now).depths.map(\.deliveries) == [2])
     }
 
-    @Test func nothingCanBeWritten() async throws {
+    @Test func examinedDatabaseIsReadOnly() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let store = try SQLiteStore(examining: fixture.path)
@@ -34,7 +34,7 @@ import Testing
         #expect(try await fixture.store.keyRecord(key, now: Sample.now)?.key.revokedAt == nil)
     }
 
-    @Test func anotherVersionIsLookedAtAndLeftAsItIs() async throws {
+    @Test func otherSchemaVersionsAreReadButNotMigrated() async throws {
         let fixture = try StoreFixture()
         try await DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "PRAGMA user_version = 99") }
         #expect(try await SQLiteStore(examining: fixture.path).schemaVersion() == 99)
@@ -46,7 +46,7 @@ import Testing
         await #expect(throws: StoreError.self) { try await store.queueStatus(now: Sample.now) }
     }
 
-    @Test func faultsAreToldInSQLitesWords() async throws {
+    @Test func faultsAreReportedInSQLitesWords() async throws {
         let fixture = try StoreFixture()
         let queue = try DatabaseQueue(path: fixture.path)
         try await queue.writeWithoutTransaction { database in
@@ -73,7 +73,7 @@ import Testing
         await #expect(throws: (any Error).self) { try await task.value }
     }
 
-    @Test func sendersOfLate() async throws {
+    @Test func recentSendersOfAKey() async throws {
         let fixture = try StoreFixture()
         let (key, other) = (try await fixture.key(), try await fixture.key())
         for (key, sender) in [

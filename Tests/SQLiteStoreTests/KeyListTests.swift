@@ -29,18 +29,18 @@ import Testing
         #expect(try plan(search.sql, search.arguments) == [step])
     }
 
-    @Test func daysOfUseAreFoundByTheKey() throws {
+    @Test func daysOfUseAreSearchedByPrimaryKey() throws {
         let step = "SEARCH usage USING PRIMARY KEY (key=? AND day>? AND day<?)"
         #expect(try plan(KeySearch.use, ["k", 1, 1]) == [step])
     }
 
     /// This query runs for each accepted message. SQLite must use the primary key for it, and not the index of days.
-    @Test func theUsageOfOneDayIsFoundByTheKey() throws {
+    @Test func usageOfOneDayIsSearchedByPrimaryKey() throws {
         let plan = try plan(KeyRow.lookUpWithEmailsToday, [1, "k"])
         #expect(plan.contains("SEARCH usage USING PRIMARY KEY (key=? AND day=?)"), "\(plan)")
     }
 
-    @Test func theStatusGoesThroughNoUsageOfOtherDays() throws {
+    @Test func statusReadsOnlyTodaysUsage() throws {
         let emails = try plan(RecordRow.emailsOfDay, [1])
         #expect(emails.contains("SEARCH usage USING INDEX usage_by_day (day=?)"), "\(emails)")
         #expect(!emails.contains { $0.hasPrefix("SCAN") }, "\(emails)")

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 @Suite struct KeyTests {
-    @Test func aKeyComesBackAsItWas() async throws {
+    @Test func storedKeyIsReadBackUnchanged() async throws {
         let fixture = try StoreFixture()
         let (secret, stored) = Sample.key(.live, name: "Shop “Ünï”") { key in
             key.scopes = Set(Scope.allCases)
@@ -71,7 +71,7 @@ import Testing
     }
 
     /// A change does not undo another change that is made at the same time.
-    @Test func changesAtATimeAllCount() async throws {
+    @Test func concurrentKeyChangesAllCount() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key { $0.limits.perDay = 0 }
         let tools = try (0..<2).map { _ in try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now) }
@@ -120,7 +120,7 @@ import Testing
         #expect(usage == KeyUsage(lastUsedAt: later, rateLimitHits: 3, authFailures: 1))
     }
 
-    @Test func onlyChangesOfOthersMoveTheCounter() async throws {
+    @Test func onlyChangesByOthersMoveTheCounter() async throws {
         let fixture = try StoreFixture()
         let before = try await fixture.store.changeCounter()
         let key = try await fixture.key()

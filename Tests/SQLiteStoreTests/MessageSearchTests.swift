@@ -124,7 +124,7 @@ import Testing
     }
 
     @Test(arguments: [1, MessageSearch.mostSorted, MessageSearch.mostSorted + 1])
-    func whatIsQueuedIsFoundHoweverMuchThereIs(_ count: Int) async throws {
+    func allQueuedMessagesAreFoundHoweverMany(_ count: Int) async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let sent = try await fixture.accept(key)
@@ -143,7 +143,7 @@ import Testing
     }
 
     /// A page takes a limited time: it ends after enough messages were examined, even if none of them matches.
-    @Test func aPageEndsWhereEnoughWasLookedAt() async throws {
+    @Test func pageEndsAfterABoundedNumberOfMessages() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let needle = try await fixture.accept(key, subject: "needle")
@@ -191,7 +191,7 @@ import Testing
     }
 
     /// A message that took hours to arrive has an id from the time at which it began.
-    @Test func sinceCountsFromTheAcceptance() async throws {
+    @Test func sinceFilterUsesTheAcceptanceTime() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let slow = Sample.submission(fixture.id(at: Sample.now - .seconds(16 * 3600)), key: key)

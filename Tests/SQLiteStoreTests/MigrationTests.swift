@@ -90,7 +90,7 @@ import Testing
 
     /// Messages that version 3 had queued are delivered, and repeats of its messages are recognised. Its messages have
     /// neither tags nor a scheduled time.
-    @Test func messagesOfVersion3GoOn() async throws {
+    @Test func messagesOfVersion3RemainUsable() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         let pool = try DatabasePool(path: path)
@@ -151,7 +151,7 @@ import Testing
 
     /// The tags of messages that version 7 had queued are counted when these messages are sent. Messages that version 7
     /// had sent are not counted later.
-    @Test func tagsOfVersion7Count() async throws {
+    @Test func tagsQueuedByVersion7AreCounted() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         let pool = try DatabasePool(path: path)
@@ -262,7 +262,7 @@ import Testing
         #expect(try names(in: fixture) == [])
     }
 
-    @Test func aCopyOfAnEarlierTimeIsKept() async throws {
+    @Test func earlierBackupCopyIsKept() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         let copy = "\(fixture.path).v\(Schema.version)"
         try Data("an earlier copy".utf8).write(to: URL(fileURLWithPath: copy))
@@ -271,7 +271,7 @@ import Testing
         #expect(try strings(copy + ".2", "PRAGMA user_version") == ["\(Schema.version)"])
     }
 
-    @Test func withoutACopyThereIsNoMigration() async throws {
+    @Test func failedBackupCopyPreventsTheMigration() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         // A directory is in the place of the unfinished copy, and a file can't replace a directory.
         let unfinished = "\(fixture.path).v\(Schema.version).unfinished"
@@ -300,7 +300,7 @@ import Testing
         #expect(try strings(fixture.path, "SELECT colour FROM key") == ["blue"])
     }
 
-    @Test func aCopyThatAProcessDidNotFinishIsMadeAnew() async throws {
+    @Test func unfinishedBackupCopyIsMadeAgain() async throws {
         let (fixture, _) = try await fixtureWithAMessage()
         let copy = "\(fixture.path).v\(Schema.version)"
         for suffix in ["", "-journal"] {
@@ -312,7 +312,7 @@ import Testing
     }
 
     /// A command of the new program must not migrate the tables while a relay of the old program uses them.
-    @Test func whatARelayUsesIsNotMigrated() async throws {
+    @Test func databaseInUseByARelayIsNotMigrated() async throws {
         let (fixture, _) = try await fixtureWithAMessage(role: .relay)
         let version = Schema.version
         let error = StoreError.olderSchemaInUse(found: version, known: version + 1)
@@ -322,7 +322,7 @@ import Testing
         #expect("\(error)".contains("restart"))
     }
 
-    @Test func aVersionThatAnotherProgramMadeIsNotUndone() async throws {
+    @Test func schemaUpgradedMeanwhileIsNotDowngraded() async throws {
         let fixture = try StoreFixture()
         try await DatabaseQueue(path: fixture.path).write { try $0.execute(sql: "PRAGMA user_version = 99") }
         await #expect(throws: StoreError.newerSchema(found: 99, known: Schema.version)) {

@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    @Test func whatIsNoDatabaseIsRefused() throws {
+    @Test func fileThatIsNotADatabaseIsRefused() throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         try Data(repeating: 0x41, count: 8192).write(to: URL(fileURLWithPath: path))
@@ -35,7 +35,7 @@ import Testing
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == 8192)
     }
 
-    @Test func damageWithinIsRefusedToARelay() async throws {
+    @Test func relayRefusesACorruptDatabase() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         for _ in 0..<9 { try await fixture.accept(key, body: Array(repeating: 0x78, count: 900)) }
@@ -68,7 +68,7 @@ import Testing
         #expect(try #require(next.newestMessage) >= newest)
     }
 
-    @Test func aPathThatCannotBeMadeSaysSo() {
+    @Test func errorNamesAPathThatCannotBeCreated() {
         do {
             _ = try SQLiteStore(path: "/proc/nowhere/relay.db", role: .relay, now: Sample.now)
             Issue.record("a database was opened in a directory that can't exist")

@@ -23,7 +23,7 @@ struct OwnedFileTests {
         return lstat(path, &status) == 0 ? status.st_uid : nil
     }
 
-    @Test func whatRootMakesIsTheRelays() throws {
+    @Test func filesCreatedByRootBelongToTheRelaysUser() throws {
         let path = directory.file("relay.db")
         let store = try SQLiteStore(path: path, role: .tool, now: Sample.now)
         for suffix in ["", "-wal", "-shm", ".instances", ".spool"] { #expect(owner(path + suffix) == Self.relay) }
@@ -31,7 +31,7 @@ struct OwnedFileTests {
     }
 
     @Test(arguments: ["relay.db", "relay.db.instances"])
-    func whatALinkLeadsToIsNotGivenAway(_ name: String) throws {
+    func ownershipOfALinkedFileIsNotChanged(_ name: String) throws {
         let roots = try TemporaryDirectory()
         try Data().write(to: URL(fileURLWithPath: roots.file("secret")))
         #expect(symlink(roots.file("secret"), directory.file(name)) == 0)
@@ -39,7 +39,7 @@ struct OwnedFileTests {
         #expect(owner(roots.file("secret")) == 0)
     }
 
-    @Test func aDirectoryThatALinkLeadsToIsNotGivenAway() throws {
+    @Test func ownershipOfALinkedDirectoryIsNotChanged() throws {
         let roots = try TemporaryDirectory()
         #expect(symlink(roots.path, directory.file("relay.db.spool")) == 0)
         _ = try SQLiteStore(path: directory.file("relay.db"), role: .tool, now: Sample.now)
@@ -47,7 +47,7 @@ struct OwnedFileTests {
     }
 
     @Test(arguments: ["relay.db", "relay.db.instances", "relay.db.spool"])
-    func aLinkOfAnotherUsersIsNotFollowed(_ name: String) throws {
+    func symlinkOwnedByAnotherUserIsNotFollowed(_ name: String) throws {
         let roots = try TemporaryDirectory()
         let target = roots.file("target")
         #expect(
@@ -63,7 +63,7 @@ struct OwnedFileTests {
     }
 
     /// In a directory such as /tmp, other users can create the file before the relay's first start.
-    @Test func aFileOfAnotherUsersIsNotTaken() throws {
+    @Test func fileOwnedByAnotherUserIsRejected() throws {
         #expect(chown(directory.path, 0, 0) == 0)
         let path = directory.file("relay.db")
         try Data().write(to: URL(fileURLWithPath: path))
@@ -73,7 +73,7 @@ struct OwnedFileTests {
         #expect(text.mentions(path, "23456", "owner"))
     }
 
-    @Test func aLinkToAnotherDiskThatTheRelaysUserMadeIsFollowed() throws {
+    @Test func symlinkMadeByTheRelaysUserIsFollowed() throws {
         let disk = try TemporaryDirectory()
         #expect(symlink(disk.file("relay.db"), directory.file("relay.db")) == 0)
         #expect(FileManager.default.createFile(atPath: disk.file("relay.db"), contents: nil))
@@ -81,7 +81,7 @@ struct OwnedFileTests {
         try store.close()
     }
 
-    @Test func aPipeHoldsNobodyUp() throws {
+    @Test func pipeInPlaceOfTheDatabaseDoesNotBlock() throws {
         let path = directory.file("relay.db")
         #expect(mkfifo(path, 0o600) == 0)
         let error = #expect(throws: StoreError.self) { try SQLiteStore(path: path, role: .tool, now: Sample.now) }
@@ -89,7 +89,7 @@ struct OwnedFileTests {
         #expect(text.mentions(path, "regular"))
     }
 
-    @Test func aLinkInTheSpoolIsNoBody() async throws {
+    @Test func symlinkInTheSpoolIsNotReadAsABody() async throws {
         let secret = directory.file("secret")
         try Data("secret".utf8).write(to: URL(fileURLWithPath: secret))
         let spool = try Spool(beside: directory.file("relay.db"))
@@ -98,7 +98,7 @@ struct OwnedFileTests {
         await #expect(throws: StoreError.self) { try await spool.make("0000000000000") }
     }
 
-    @Test func nothingIsMadeWhereALinkLeadsTo() throws {
+    @Test func danglingSymlinkDoesNotCreateItsTarget() throws {
         let roots = try TemporaryDirectory()
         #expect(symlink(roots.file("new"), directory.file("relay.db")) == 0)
         #expect(throws: (any Error).self) {

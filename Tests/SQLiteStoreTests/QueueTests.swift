@@ -15,7 +15,7 @@ import Testing
         #expect(try await fixture.message(id).state == .sending)
     }
 
-    @Test func lanesAreApart() async throws {
+    @Test func lanesAreClaimedSeparately() async throws {
         let fixture = try StoreFixture()
         let live = try await fixture.accept(try await fixture.key(.live))
         let test = try await fixture.accept(try await fixture.key(.test))
@@ -40,7 +40,7 @@ import Testing
         #expect(claimed.dropFirst(6).allSatisfy { $0.key == greedy })
     }
 
-    @Test func withMoreKeysThanAClaimTakesEachIsServedInTurn() async throws {
+    @Test func smallClaimsServeManyKeysInTurn() async throws {
         let fixture = try StoreFixture()
         var keys: Set<KeyID> = []
         for _ in 0..<10 {
@@ -55,7 +55,7 @@ import Testing
         #expect(served == Dictionary(uniqueKeysWithValues: keys.map { ($0, 1) }))
     }
 
-    @Test func ofAKeyTheOldestGoFirst() async throws {
+    @Test func oldestDeliveriesOfAKeyAreClaimedFirst() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         var ids: [MessageID] = []
@@ -92,7 +92,7 @@ import Testing
         #expect(try await fixture.claim().map(\.attempts) == [0])
     }
 
-    @Test func bodiesOfSentMessagesGoWithTheirLastPart() async throws {
+    @Test func bodyIsRemovedWhenTheLastDeliveryIsSent() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live), recipients: Sample.recipients(60))
         let claimed = try await fixture.claim(.live)
@@ -104,7 +104,7 @@ import Testing
         #expect(try await fixture.message(id).state == .sent)
     }
 
-    @Test func partsMayEndApart() async throws {
+    @Test func deliveriesOfOneMessageMayEndDifferently() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live), recipients: Sample.recipients(60))
         let claimed = try await fixture.claim(.live)
@@ -117,7 +117,7 @@ import Testing
         #expect(try await fixture.claim(.live).map(\.envelope.recipients.count) == [10])
     }
 
-    @Test func whatADeadRelayHadIsTakenBackByTheNext() async throws {
+    @Test func deadRelaysDeliveriesAreReclaimedByTheNextRelay() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         var ids = InstanceIDs(instance: 0)
@@ -146,7 +146,7 @@ import Testing
         }
     }
 
-    @Test func anExpiredLeaseIsTakenBackAndALateAnswerStillCounts() async throws {
+    @Test func expiredLeaseIsReclaimedAndALateOutcomeStillCounts() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live))
         let claimed = try await fixture.claim(.live)
@@ -162,7 +162,7 @@ import Testing
 
     /// If a lane's worker is late, it extends the leases of the deliveries that it still works on before it reclaims
     /// others. So the worker of the other lane must not reclaim them.
-    @Test func oneLaneTakesNothingBackFromTheOther() async throws {
+    @Test func reclaimingDoesNotTouchTheRelaysOtherLane() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live))
         #expect(try await fixture.claim(.live).count == 1)
@@ -174,7 +174,7 @@ import Testing
     }
 
     /// An answer counts even if another relay has claimed the delivery in the meantime.
-    @Test func anAnswerCountsWhoeverHasTheDelivery() async throws {
+    @Test func sentOutcomeCountsWhicheverRelayHasTheDelivery() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live))
         let claimed = try await fixture.claim(.live)
@@ -215,7 +215,7 @@ import Testing
         #expect(try await fixture.store.reclaimAbandoned(lane: .live, now: Sample.now + .seconds(301)) == 1)
     }
 
-    @Test func whatIsDueFarAheadIsBroughtForward() async throws {
+    @Test func deliveriesDueFarAheadAreBroughtForward() async throws {
         let fixture = try StoreFixture()
         let (live, test) = (try await fixture.key(.live), try await fixture.key(.test))
         let tomorrow = Sample.now + .seconds(86_400)
@@ -236,7 +236,7 @@ import Testing
         #expect(try await fixture.claim(.test).isEmpty)
     }
 
-    @Test func whatIsHeldOrUnderWayIsNotBroughtForward() async throws {
+    @Test func heldOrRunningDeliveriesAreNotBroughtForward() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)
         let tomorrow = Sample.now + .seconds(86_400)
@@ -246,7 +246,7 @@ import Testing
         #expect(try await fixture.store.bringForward(lane: .live, dueAfter: Sample.now, now: Sample.now) == 0)
     }
 
-    @Test func aRelayTakesBackFromAnotherThatIsGone() async throws {
+    @Test func relayReclaimsDeliveriesOfARelayThatIsGone() async throws {
         let fixture = try StoreFixture()
         try await fixture.accept(try await fixture.key(.live))
         do {

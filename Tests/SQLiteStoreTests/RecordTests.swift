@@ -29,7 +29,7 @@ import Testing
         #expect(try await ids(MessageFilter(state: .queued)) == [second, first])
     }
 
-    @Test func filtersFindWhatIsManyPagesBack() async throws {
+    @Test func filtersFindMessagesManyPagesBack() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let wanted = try await fixture.accept(key, subject: "needle")
@@ -58,7 +58,7 @@ import Testing
     }
 
     /// There is more than one page of messages, and the action applies to every second one.
-    @Test func anActionChangesManyByTheirState() async throws {
+    @Test func actionAppliesToManyMessagesByState() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)
         var batch: [Submission] = []
@@ -91,7 +91,7 @@ import Testing
         await #expect(throws: StoreError.noSuchMessage(id)) { try await fixture.store.body(of: id) }
     }
 
-    @Test func aSentMessageCannotBeRetriedForWantOfItsBytes() async throws {
+    @Test func sentMessageCannotBeRetriedWithoutItsBody() async throws {
         let fixture = try StoreFixture()
         let id = try await fixture.accept(try await fixture.key(.live))
         try await fixture.settle(try await fixture.claim(.live), .sent(sesMessageID: "ses-1"))
@@ -119,7 +119,7 @@ import Testing
         #expect(status.lanes.map(\.heldBecause) == ["AccountSuspendedException: paused"])
     }
 
-    @Test func statusLooksAtNothingThatHasEnded() async throws {
+    @Test func statusQueryDoesNotScanEndedDeliveries() async throws {
         let fixture = try StoreFixture()
         let plan = try await DatabaseQueue(path: fixture.path).read { database in
             try Row.fetchAll(database, sql: "EXPLAIN QUERY PLAN " + RecordRow.depths, arguments: [0]).map {
@@ -132,7 +132,7 @@ import Testing
             scans.map { $0.split(separator: " ").last } == ["delivery_queued", "delivery_sending", "delivery_held"])
     }
 
-    @Test func retentionKeepsAMessageUntilItsLastPartMayGo() async throws {
+    @Test func retentionKeepsAMessageUntilAllItsDeliveriesExpire() async throws {
         let fixture = try StoreFixture()
         let retention = Retention(sent: .seconds(10), simulated: .seconds(20), failed: .seconds(30))
         let live = try await fixture.key(.live)

@@ -40,7 +40,7 @@ import Testing
                 == [.accepted, .repeated(batch[0].id), .repeated(batch[0].id)])
     }
 
-    @Test func itIsRememberedAcrossARestartAndForADay() async throws {
+    @Test func repeatIsRememberedForADayAcrossARestart() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let first = try await submit(fixture, key, fingerprint(key))
@@ -68,7 +68,7 @@ import Testing
         #expect(try SQLiteStore(examining: one.path).repeatKey?.key == nil)
     }
 
-    @Test func ofAnotherKeyItIsAnotherMessage() async throws {
+    @Test func repeatsAreDetectedPerKey() async throws {
         let fixture = try StoreFixture()
         let (a, b) = (try await fixture.key(), try await fixture.key())
         #expect(try await submit(fixture, a, fingerprint(a)).outcome == .accepted)
@@ -82,7 +82,7 @@ import Testing
         #expect(try await submit(fixture, key, fingerprint(key)).outcome == .accepted)
     }
 
-    @Test func whatHasFailedMayBeTriedAgain() async throws {
+    @Test func failedMessageMayBeSubmittedAgain() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         _ = try await submit(fixture, key, fingerprint(key))
@@ -104,7 +104,7 @@ import Testing
         #expect(try await submit(fixture, key, fingerprint(key), at: tomorrow).outcome == .accepted)
     }
 
-    @Test func forgottenOnesAreRemoved() async throws {
+    @Test func expiredRepeatRecordsAreRemoved() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         _ = try await submit(fixture, key, fingerprint(key))
@@ -138,7 +138,7 @@ import Testing
 
     /// Ids never decrease. If the clock was days ahead and was set back, new ids are ahead of the clock and do not show
     /// a message's age.
-    @Test func aClockThatWasAheadMakesNoMemoryLonger() async throws {
+    @Test func clockAheadDoesNotExtendRepeatDetection() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         _ = try await submit(fixture, key, nil, at: Sample.now + .seconds(10 * 86_400))
@@ -159,7 +159,7 @@ import Testing
     /// A message from the time when the clock was ahead is recognised, unless it would be recognised for too long
     /// because the clock was far ahead.
     @Test(arguments: [(hours: 2, isKnown: true), (hours: 240, isKnown: false)])
-    func aMessageOfLaterThanNow(_ hours: Int, isKnown: Bool) async throws {
+    func repeatOfAMessageFromTheNearFutureIsDetected(_ hours: Int, isKnown: Bool) async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let ahead = try await submit(fixture, key, fingerprint(key), at: Sample.now + .seconds(hours * 3600))
@@ -168,7 +168,7 @@ import Testing
     }
 
     /// Many fingerprints are examined in pieces. After the last piece, the next call begins with the first piece again.
-    @Test func manyAreForgottenInPieces() async throws {
+    @Test func expiredRepeatRecordsAreRemovedInBatches() async throws {
         let fixture = try StoreFixture()
         let first = MessageID.first(at: Sample.now)
         try await DatabaseQueue(path: fixture.path).write { database in

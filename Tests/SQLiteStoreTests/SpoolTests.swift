@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct SpoolTests {
     /// After a failed sync of the directory, the next sync would succeed although the earlier names are not on disk.
-    @Test func aNameWhoseDirectoryFailedToSyncIsNeverReliedOn() async throws {
+    @Test func fileIsNotFinishedAfterItsDirectoryFailedToSync() async throws {
         let directory = try TemporaryDirectory()
         let spool = try Spool(beside: directory.file("relay.db"))
         let first = try await spool.make("first")

@@ -26,7 +26,7 @@ import Testing
         }
     }
 
-    @Test func testKeysAreRefusedWhileLiveOnesAreTaken() async throws {
+    @Test func lowSpaceRefusesTestKeysBeforeLiveKeys() async throws {
         let directory = try TemporaryDirectory()
         let store = try store(
             directory.file("relay.db"), StoragePolicy(reserve: 1 << 20, reserveTest: 1 << 21), free: 1 << 20)
@@ -53,7 +53,7 @@ import Testing
         #expect(try await store.accept([batch[0]], now: Sample.now) == [.accepted])
     }
 
-    @Test func aSpooledBodyThatThereIsNoSpaceForGoes() async throws {
+    @Test func spooledBodyRefusedForSpaceIsRemoved() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         let store = try store(path, StoragePolicy(reserve: 1, reserveTest: 1), free: 0)
@@ -122,7 +122,7 @@ import Testing
         #expect(try fixture.count("message") == 0)
     }
 
-    @Test func liveMailAndWhatHasNotEndedStay() async throws {
+    @Test func bodiesOfLiveAndUnfinishedMailAreKept() async throws {
         let fixture = try StoreFixture()
         let (test, live) = (try await fixture.key(), try await fixture.key(.live))
         let body = [UInt8](repeating: 65, count: 1000)
@@ -147,7 +147,7 @@ import Testing
     }
 
     /// If the clock was ahead, the position that the deletion has reached is later than the messages that end now.
-    @Test func aClockThatWasAheadStopsNothing() async throws {
+    @Test func clockAheadDoesNotStopBodyRemoval() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let ahead = Sample.now + .seconds(86_400)
@@ -161,7 +161,7 @@ import Testing
     }
 
     /// Nothing calls `prune` here. The store itself deletes bodies if messages arrive too fast.
-    @Test func mailThatComesFasterThanPruningIsBounded() async throws {
+    @Test func simulatedBodiesAreBoundedWithoutPruning() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key { $0.limits.perDay = nil }
         fixture.store.storage.simulatedSize = 10_000
@@ -178,7 +178,7 @@ import Testing
         #expect(counted == kept && kept <= 10_000)
     }
 
-    @Test func aDatabaseOfVersion2IsCounted() async throws {
+    @Test func bodiesAndPausesOfVersion2AreCounted() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         let pool = try DatabasePool(path: path)

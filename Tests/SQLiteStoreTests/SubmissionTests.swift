@@ -7,7 +7,7 @@ import Testing
 @testable import SQLiteStore
 
 @Suite struct SubmissionTests {
-    @Test func aMessageIsThereWithItsBytesAfterReopening() async throws {
+    @Test func messageAndItsBodySurviveReopening() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let body = Array("Subject: x\r\n\r\n\u{0}\u{1F}é\r\n".utf8)
@@ -50,7 +50,7 @@ import Testing
         #expect(record.usage.emailsTotal == 5)
     }
 
-    @Test func theDayBeginsAnewAtMidnightUTC() async throws {
+    @Test func dailyCapResetsAtMidnightUTC() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key { $0.limits.perDay = 1 }
         let midnight = Sample.now.day.next.start
@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test(arguments: [QueuedDisposition.deliver, .hold, .drop])
-    func revocationStopsAcceptanceAtOnceAndDoesWithTheQueueWhatIsAsked(_ queued: QueuedDisposition) async throws {
+    func revocationStopsAcceptanceAndDecidesAboutTheQueue(_ queued: QueuedDisposition) async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let underway = try await fixture.accept(key)
@@ -114,7 +114,7 @@ import Testing
         #expect(try await fixture.message(underway).state == expected)
     }
 
-    @Test func whatAnOperatorReleasesOfARevokedKeyIsTriedLikeAnyOther() async throws {
+    @Test func releasedDeliveryOfARevokedKeyIsRetriedNormally() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let id = try await fixture.accept(key)
@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test(arguments: [(QueuedDisposition.deliver, MessageState.queued), (.hold, .held), (.drop, .failed)])
-    func revocationTreatsWhatIsQueued(_ queued: QueuedDisposition, _ expected: MessageState) async throws {
+    func revocationAppliesItsDispositionToTheQueue(_ queued: QueuedDisposition, _ expected: MessageState) async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let id = try await fixture.accept(key)
@@ -162,7 +162,7 @@ import Testing
         #expect(refusal.reason == .keyExpired)
     }
 
-    @Test func aSpooledBodyIsFoundAgainAndGoesWhenSent() async throws {
+    @Test func spooledBodyIsReadableUntilItsMessageIsSent() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key(.live)
         let id = fixture.id()
@@ -183,7 +183,7 @@ import Testing
         #expect(try await stored.read(at: 0, count: 3) == [65, 65, 65])
     }
 
-    @Test func spoolFilesThatNothingRefersToGoAtTheNextStart() async throws {
+    @Test func orphanedSpoolFilesAreRemovedAtTheNextStart() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relay.db")
         var ids = InstanceIDs(instance: 0)
@@ -214,7 +214,7 @@ import Testing
 
     /// After some errors, SQLite rolls a transaction back by itself. The store must not report such a transaction as
     /// written.
-    @Test func aTransactionThatWasRolledBackIsNoSuccess() async throws {
+    @Test func rolledBackTransactionIsAnError() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         await #expect {

@@ -35,7 +35,7 @@ import Testing
 
     /// The indexes of words and of lists cost no additional page for a message that is sent, if its key was used
     /// earlier that day.
-    @Test func aMessageWritesNoPageMore() async throws {
+    @Test func searchIndexesAddNoPageWritesPerMessage() async throws {
         var pages: [Int] = []
         for isWithout in [false, true] {
             let fixture = try StoreFixture()
@@ -60,7 +60,7 @@ import Testing
         #expect(pages[0] > 0 && pages[0] == pages[1])
     }
 
-    @Test func aCallIsBounded() async throws {
+    @Test func indexingCallIsBounded() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let count = 2 * SQLiteStore.wordsBatch + 3
@@ -76,7 +76,7 @@ import Testing
         try await checkIndex(of: fixture)
     }
 
-    @Test(arguments: 1...4) func aMessageComesAsAWhole(_ limit: Int) async throws {
+    @Test(arguments: 1...4) func messageIsIndexedAsAWhole(_ limit: Int) async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let large = try await fixture.accept(key, recipients: Sample.recipients(120), subject: "large")
@@ -90,7 +90,7 @@ import Testing
         try await checkIndex(of: fixture)
     }
 
-    @Test func aMessageIsInItOnce() async throws {
+    @Test func messageIsIndexedOnlyOnce() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let first = try await fixture.accept(key, subject: "first")
@@ -104,7 +104,7 @@ import Testing
     }
 
     /// If the newest deliveries were pruned, their ids are used again.
-    @Test func thePositionFollowsWhatIsPruned() async throws {
+    @Test func indexPositionFollowsPruning() async throws {
         let fixture = try StoreFixture()
         let key = try await fixture.key()
         let kept = try await fixture.accept(key)
@@ -146,7 +146,7 @@ import Testing
     }
 
     /// If no message has arrived, nothing is written, so the caller does not wait for other writers.
-    @Test func nothingNewIsNothingToWrite() async throws {
+    @Test func indexingWithoutNewMessagesWritesNothing() async throws {
         let fixture = try StoreFixture()
         let reader = try SQLiteStore(examining: fixture.path)
         #expect(try await reader.indexWords() == 0)

@@ -48,7 +48,7 @@ import Testing
     }
 
     /// If two callers create a database at the same time, SQLite refuses one of them without waiting for the other.
-    @Test func manyOpenOneNewDatabase() throws {
+    @Test func concurrentOpensOfANewDatabaseSucceed() throws {
         for round in 0..<20 {
             let path = directory.file("new\(round).db")
             let errors = Mutex<[String]>([])
@@ -63,7 +63,7 @@ import Testing
         }
     }
 
-    @Test func aCommandComesToWriteWhileARelayWritesWithoutPause() async throws {
+    @Test func commandGetsItsTurnWhileARelayWritesConstantly() async throws {
         let fixture = try StoreFixture()
         let tool = try SQLiteStore(path: fixture.path, role: .tool, now: Sample.now)
         let relay = BusyWriter(fixture.store)
@@ -76,7 +76,7 @@ import Testing
         #expect(relay.transactions > before)
     }
 
-    @Test func aTurnIsTakenToBeginAndNoLonger() throws {
+    @Test func writeTurnIsHeldOnlyWhileATransactionBegins() throws {
         let (turn, others) = try turnAndOthers()
         turn.take { #expect(isTaken(others)) }
         #expect(!isTaken(others))
@@ -84,7 +84,7 @@ import Testing
         #expect(!isTaken(others))
     }
 
-    @Test func whoIsStoppedWhileItIsItsTurnIsPassedBy() throws {
+    @Test func stalledTurnHolderIsBypassed() throws {
         let (turn, others) = try turnAndOthers()
         #expect(try others.take(WriteTurn.octet))
         var begun = 0

@@ -6,7 +6,7 @@ import Testing
 @testable import SenderReports
 
 @Suite("A report to a sender") struct NonDeliveryReportTests {
-    @Test func itIsARightMessageAndTellsThatAProgramMadeIt() throws {
+    @Test func reportIsAValidMessageMarkedAsAutomatic() throws {
         for (subject, diagnostic) in [
             ("Hello", "550 5.1.1 no"), ("Grüße\r\nX: y", "550 5.1.1 \u{7}ä\r\n\r\n--x"), ("", ""),
         ] {
@@ -104,7 +104,7 @@ import Testing
         #expect(octets.count < 20_000)
     }
 
-    @Test func theBoundaryStandsNowhereInTheOriginal() throws {
+    @Test func boundaryDoesNotOccurInTheOriginal() throws {
         let octets = try report(original: "A: --=_report_7\r\n --=_report_8--\r\n\r\n").octets()
         let all = String(decoding: octets, as: UTF8.self)
         #expect(all.contains("boundary=\"=_report_9\""))

@@ -29,7 +29,7 @@ import Testing
         #expect(header(text).messageID == expected)
     }
 
-    @Test func aLongOneIsCutBehindALine() {
+    @Test func longHeaderIsTruncatedAfterAWholeLine() {
         let line = "X: " + String(repeating: "a", count: 95) + "\r\n"
         let cut = header(String(repeating: line, count: 2000))
         #expect(cut.octets.count == OriginalHeader.longest / 100 * 100)

@@ -8,7 +8,7 @@ import Testing
 @testable import SenderReports
 
 @Suite("The reporter") struct SenderReporterTests {
-    @Test func aSenderIsToldOnceOfAllRecipients() async throws {
+    @Test func senderGetsOneReportForAllRecipients() async throws {
         let bench = try await Bench()
         let message = try await bench.fail(recipients: 60)
         let reporter = try bench.reporter()
@@ -31,7 +31,7 @@ import Testing
         #expect(try await bench.store.keyRecord(bench.key.secret.id, now: bench.clock.now())?.usage.emailsTotal == 60)
     }
 
-    @Test func aReportThatFailsIsNotReported() async throws {
+    @Test func failedReportTriggersNoFurtherReport() async throws {
         let bench = try await Bench()
         try await bench.fail()
         bench.clock.advance(.seconds(2))
@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test(arguments: ["root@relay", "app@host.local", "app@[192.0.2.1]", "app@localhost"])
-    func aSenderThatMailCannotReachIsGivenUp(sender: String) async throws {
+    func reportToAnUnreachableSenderIsGivenUp(sender: String) async throws {
         let bench = try await Bench()
         for _ in 0..<3 { try await bench.fail(from: sender) }
         bench.clock.advance(.seconds(2))
@@ -56,7 +56,7 @@ import Testing
         #expect(entries.first?.message.mentions("envelope sender", "domain") == true)
     }
 
-    @Test func withoutAnAddressWhatWaitsIsGivenUp() async throws {
+    @Test func withoutASenderAddressPendingReportsAreGivenUp() async throws {
         let bench = try await Bench()
         try await bench.fail()
         bench.clock.advance(.seconds(2))
@@ -72,7 +72,7 @@ import Testing
         #expect(try await bench.claimed().count == 1)
     }
 
-    @Test func whatHasNoSpaceWaitsAndHoldsUpNothingElse() async throws {
+    @Test func reportWithoutSpaceWaitsWithoutBlockingOthers() async throws {
         let bench = try await Bench()
         let first = try await bench.fail()
         for _ in 0..<40 { try await bench.fail() }
@@ -91,7 +91,7 @@ import Testing
         #expect(bench.log.entries.last?.message.mentions("reports", "again") == true)
     }
 
-    @Test func aStoreThatFailsIsAskedAgain() async throws {
+    @Test func failedStoreRequestIsRetried() async throws {
         let bench = try await Bench()
         try await bench.fail()
         bench.clock.advance(.seconds(2))
@@ -107,7 +107,7 @@ import Testing
 
     /// While some deliveries of a message are still under way, its report waits. The reporter must not look again at
     /// once.
-    @Test func whatWaitsForTheRestOfItsMessageIsNotAskedForAllTheTime() async throws {
+    @Test func partlyFailedMessageIsNotPolledConstantly() async throws {
         let bench = try await Bench()
         let id = bench.nextID()
         _ = try await bench.store.accept(
@@ -124,7 +124,7 @@ import Testing
         #expect(try await bench.records().count == 2)
     }
 
-    @Test func itWorksUntilItIsCancelled() async throws {
+    @Test func reporterRunsUntilCancelled() async throws {
         let bench = try await Bench()
         let reporter = try bench.reporter()
         let task = Task { await reporter.run() }

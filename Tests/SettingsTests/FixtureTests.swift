@@ -49,7 +49,7 @@ import Testing
         }
     }
 
-    @Test func aFileThatIsTooLargeIsGivenUp() throws {
+    @Test func oversizedSettingsFileIsRejected() throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "settings-\(UUID()).yaml")
         try Data(repeating: 0x23, count: 256 << 10 + 1).write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }
@@ -79,14 +79,14 @@ import Testing
     }
 
     @Test(arguments: ["\u{FEFF}database: /a\n", "database: /a\r\nhostname: a\r\n"])
-    func otherEditorsFiles(text: String) throws {
+    func byteOrderMarkAndCRLFAreAccepted(text: String) throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "settings-\(UUID()).yaml")
         try text.write(to: file, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(at: file) }
         #expect(try RelaySettings.load(file: file.path, environment: [:]).database == .sqlite("/a"))
     }
 
-    @Test func theEnvironmentIsJudgedAlsoWhenTheFileIsMissing() {
+    @Test func environmentIsCheckedEvenIfTheFileIsMissing() {
         let errors = #expect(throws: SettingsErrors.self) {
             try RelaySettings.load(file: "/none/such", environment: ["HIVEKU_RELAY_LOG_LEVEL": "x"])
         }

@@ -34,7 +34,7 @@ import Testing
     func size(text: String, octets: Int) { #expect(ByteSize.parse(text) == octets) }
 
     @Test(arguments: ["", "MB", "28M", "28 Mbit", "1.5 MB", "-1", "1,000", "1 000", "28 MiB ", "999999999999999 GiB"])
-    func noSize(text: String) { #expect(ByteSize.parse(text) == nil) }
+    func invalidSizesAreRejected(text: String) { #expect(ByteSize.parse(text) == nil) }
 
     @Test(arguments: [
         (0, "0"), (1, "1"), (1023, "1023"), (1024, "1 KiB"), (29_360_128, "28 MiB"), (10_000_000, "10 MB"),
@@ -72,5 +72,5 @@ import Testing
     ])
     func invalid(name: String) { #expect(!HostName.isValid(name)) }
 
-    @Test func thisMachineHasOne() { #expect(HostName.isValid(HostName.ofThisMachine())) }
+    @Test func hostNameOfThisMachineIsValid() { #expect(HostName.isValid(HostName.ofThisMachine())) }
 }

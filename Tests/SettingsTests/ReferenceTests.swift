@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test func everyRowSaysWhatItIs() {
+    @Test func everySettingHasTypeDefaultAndDescription() {
         for setting in RelaySettings.reference {
             #expect(!setting.type.isEmpty && !setting.defaultText.isEmpty && setting.description.hasSuffix("."))
         }

@@ -51,7 +51,7 @@ import Testing
         "metrics.listen", "admin.listen",
     ]
 
-    @Test func everySettingChangesOrIsNamed() throws {
+    @Test func everySettingIsAppliedOrNamedAsNeedingARestart() throws {
         let names = RelaySettings.reference.map(\.name)
         let before = RelaySettings()
         let read = try RelaySettings.load(yaml: Self.other, file: "f", [:])
@@ -80,7 +80,7 @@ import Testing
 
     /// A changed setting that needs a restart is named at each reload, until the file again has the value that the
     /// relay runs with.
-    @Test func whatAwaitsARestartIsNamedAgain() throws {
+    @Test func settingsAwaitingARestartAreNamedAtEachReload() throws {
         let read = try RelaySettings.load(yaml: Self.other, file: "f", [:])
         let first = RelaySettings().revised(by: read)
         let second = first.settings.revised(by: read)

@@ -18,13 +18,13 @@ func mistakes(
 }
 
 @Suite struct LoadTests {
-    @Test func nothingWrittenGivesTheDefaults() throws {
+    @Test func emptySettingsGiveTheDefaults() throws {
         #expect(try RelaySettings.load(file: nil, environment: [:]) == RelaySettings())
         #expect(try RelaySettings.load(yaml: "# nothing\n", file: "f", [:]) == RelaySettings())
         #expect(try RelaySettings.load(yaml: "submission:\nses: ~\n", file: "f", [:]) == RelaySettings())
     }
 
-    @Test func defaultsOfTheContract() {
+    @Test func defaultSettingsAreAsDocumented() {
         let settings = RelaySettings()
         #expect(settings.database == .sqlite("/var/lib/hiveku-relay/relay.db"))
         #expect(settings.listen.map(\.description) == ["smtp://0.0.0.0:587", "smtps://0.0.0.0:465"])
@@ -261,7 +261,7 @@ func mistakes(
         #expect(settings.submission.maximumConnectionsPerClient == 100)
     }
 
-    @Test func emptyVariablesUnsetWhatMayBeUnset() throws {
+    @Test func emptyVariablesUnsetOptionalSettings() throws {
         let file = "ses:\n  region: eu-west-1\ntls:\n  certificate: /a\n  private_key: /b\n"
         let environment = [
             "HIVEKU_RELAY_SES_REGION": "", "HIVEKU_RELAY_TLS_CERTIFICATE": "", "HIVEKU_RELAY_TLS_PRIVATE_KEY": "",
@@ -359,7 +359,7 @@ func mistakes(
         #expect(!found.contains("secret"))
     }
 
-    @Test func everyItemThatIsWrong() {
+    @Test func everyInvalidListItemIsReported() {
         let found = mistakes(environment: ["HIVEKU_RELAY_SUBMISSION_PLAINTEXT_AUTH_NETWORKS": "10.0.0.0/33,10.0.0.1,x"])
         #expect(found.count == 2)
     }
@@ -373,7 +373,7 @@ func mistakes(
             ]))
     }
 
-    @Test func afterThoseOfTheFile() {
+    @Test func environmentMistakesFollowThoseOfTheFile() {
         let found = mistakes(
             yaml: "databse: /a\n",
             environment: [
@@ -415,7 +415,7 @@ func mistakes(
         _ = try RelaySettings.load(yaml: "", file: "f", [:], RelaySettings(), offersPostgreSQL: false)
     }
 
-    @Test func theFileHoldsWhatTheEnvironmentDoesNotSet() {
+    @Test func settingIsFromTheFileUnlessTheEnvironmentSetsIt() {
         #expect(RelaySettings.isFromFile("database", [:]))
         #expect(!RelaySettings.isFromFile("database", ["HIVEKU_RELAY_DATABASE": "postgresql://db/relay"]))
     }
@@ -446,7 +446,7 @@ func mistakes(
             !found.joined().contains("SECRET\n") && !found.joined().replacing(variable, with: "").contains("SECRET"))
     }
 
-    @Test func noControlCharactersAndNoLongTexts() {
+    @Test func echoedTextsAreShortAndWithoutControlCharacters() {
         #expect(echo("a\u{1B}[2Jb\u{202E}") == "\"a?[2Jb?\"")
         #expect(echo(String(repeating: "x", count: 100_000)).count == 63)
     }

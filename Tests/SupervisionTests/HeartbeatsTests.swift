@@ -57,7 +57,7 @@ import Testing
         }
     }
 
-    @Test func aSilenceTellsHowLongItLasts() {
+    @Test func silenceReportsItsDuration() {
         var heartbeats = Heartbeats(HeartbeatsTests.parts)
         _ = heartbeats.ask(at: 100)
         heartbeats.answered(1)

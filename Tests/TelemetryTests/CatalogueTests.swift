@@ -30,7 +30,7 @@ import Testing
 
     /// No authentication is refused for this reason. An event with such a reason is a mistake in the code, and makes no
     /// series.
-    @Test func anUnknownReasonIsNoLabel() {
+    @Test func unexpectedReasonCreatesNoSeries() {
         let metrics = RelayMetrics(version: "1")
         let before = metrics.registry.exposition()
         metrics.observe(.authenticationRefused(.size))

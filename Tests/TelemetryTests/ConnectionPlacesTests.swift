@@ -17,7 +17,7 @@ import Testing
 
     private var open: [Bool] { channels.map(\.isActive) }
 
-    @Test func theConnectionThatWaitedLongestMakesRoom() {
+    @Test func longestIdleConnectionIsClosedToMakeRoom() {
         let places = ConnectionPlaces(2)
         #expect(places.take(channels[0]) && places.take(channels[1]))
         // The first connection has made a request since then, so the second one has waited longer.
@@ -29,7 +29,7 @@ import Testing
         #expect(open == [false, false, true, true])
     }
 
-    @Test func whoIsAnsweredKeepsItsPlace() {
+    @Test func connectionBeingAnsweredIsNotClosed() {
         let places = ConnectionPlaces(2)
         for channel in channels[..<2] {
             #expect(places.take(channel))
@@ -42,7 +42,7 @@ import Testing
         #expect(open == [false, true, true, true])
     }
 
-    @Test func aPlaceThatWasLeftIsFree() {
+    @Test func releasedPlaceCanBeTakenAgain() {
         let places = ConnectionPlaces(1)
         #expect(places.take(channels[0]))
         places.leave(channels[0])

@@ -19,7 +19,7 @@ import Testing
 
     /// A part that hangs is asked only once, however often its health is asked for. It is healthy again as soon as it
     /// answers.
-    @Test func aPartThatHangs() async {
+    @Test func hangingPartIsCheckedOnlyOnce() async {
         let gate = Gate()
         let health = Health(
             [.init("hung") { await gate.pass() }, .init("well") {}], clock: clock, limit: .milliseconds(1))
@@ -33,7 +33,7 @@ import Testing
         while await health.findings().first?.problem != nil { await Task.yield() }
     }
 
-    @Test func anAnswerCountsForAWhile() async {
+    @Test func healthAnswerIsCachedWhileFresh() async {
         let asked = Atomic(0)
         let health = Health(
             [

@@ -33,7 +33,7 @@ import Testing
             .map { String($0.dropFirst("hiveku_relay_\(name)".count)) }
     }
 
-    @Test func theStateAsItIs() async {
+    @Test func currentStateIsShown() async {
         let began = clock.now()
         clock.advance(.seconds(90))
         let text = await page { Self.status(7, oldest: began) }.text()
@@ -50,7 +50,7 @@ import Testing
         #expect(values(text, "disk_free_bytes") == [" 40"] && values(text, "disk_size_bytes") == [" 100"])
     }
 
-    @Test func aCountThatTookLongCountsForLong() async {
+    @Test func slowQueueCountIsCachedLonger() async {
         let counts = Atomic(0)
         let clock = clock
         let page = page {
@@ -66,7 +66,7 @@ import Testing
         #expect(await shown() == " 2")
     }
 
-    @Test func aDatabaseThatFailsHidesNothingElse() async {
+    @Test func databaseFailureHidesNoOtherMetrics() async {
         let text = await page { throw StoreError.full }.text()
         #expect(values(text, "store_up") == [" 0"])
         #expect(values(text, "queue_deliveries{lane=\"live\",state=\"queued\"}") == [" NaN"])
@@ -75,7 +75,7 @@ import Testing
     }
 
     /// The database is asked only once. The page comes each time nevertheless.
-    @Test func aDatabaseThatHangs() async {
+    @Test func pageIsServedWhileTheDatabaseHangs() async {
         let gate = Gate()
         let page = page(limit: .milliseconds(1)) {
             await gate.pass()
@@ -86,7 +86,7 @@ import Testing
         gate.open()
     }
 
-    @Test func certificatesThatAreReplaced() async {
+    @Test func replacedCertificatesAreShown() async {
         let kind = Mutex("RSA")
         let page = page(
             certificates: {

@@ -156,7 +156,7 @@ import Testing
         #expect(lines.contains("ses_emails_total 2"))
     }
 
-    @Test func theQuotaAsItIsTold() async {
+    @Test func reportedQuotaIsMeasured() async {
         let clock = ManualClock()
         let transport = MeasuredTransport(SES(outcome: .sent(sesMessageID: "x"), clock: clock), metrics, clock: clock)
         #expect(await transport.quota()?.maximumRate == 14)

@@ -73,7 +73,7 @@ private func variable(
         #expect(files.content == expected)
     }
 
-    @Test func jsonSaysTheSame() throws {
+    @Test func jsonDescriptionIsReadLikeYAML() throws {
         let files = try read(
             #"{"name": "\u00e9", "variables": [{"name": "n", "type": "number", "default": 1e2}], "reply_to": "a@b.example"}"#,
             as: "template.json")
@@ -82,7 +82,7 @@ private func variable(
         #expect(files.content.variables.first?.defaultValue?.octets.elementsEqual("1e2".utf8) == true)
     }
 
-    @Test func allMistakesAreToldWithTheirPlaces() {
+    @Test func allMistakesAreReportedWithTheirPlaces() {
         let told = mistakes(
             """
             name: tpl_x
@@ -124,7 +124,7 @@ private func variable(
         #expect(parts.isEmpty || told.contains { $0.mentions(parts) }, "\(told)")
     }
 
-    @Test func badJSONHasItsPlace() {
+    @Test func jsonMistakesNameTheirPlace() {
         #expect(mistakes(#"{"name": "a", }"#, as: "template.json").first?.hasPrefix("template.json:1:15: ") == true)
         #expect(
             mistakes(#"{"name": "a", "variables": [{"name": 5}]}"#, as: "template.json")
@@ -133,7 +133,7 @@ private func variable(
             mistakes(#"{"name": 5}"#, as: "template.json").first?.mentions("\"name\"", "text", "number") == true)
     }
 
-    @Test func octetsThatAreNoTextAreRefused() throws {
+    @Test func bodyThatIsNotUTF8IsRefused() throws {
         let bad = TemplateFiles.File(path: "body.html", octets: [0x3C, 0xFF])
         do {
             _ = try TemplateFiles(description: file("template.yaml", "name: a"), html: bad, text: nil)
@@ -143,12 +143,12 @@ private func variable(
         }
     }
 
-    @Test func withoutABodyThereIsNoTemplate() {
+    @Test func templateWithoutABodyIsRefused() {
         #expect(mistakes("name: a", text: nil).first?.mentions("body", "body.html", "body.txt") == true)
     }
 
     /// The JSON that the HTTP API accepts is also a valid file. It has the bodies as fields.
-    @Test func theBodiesMayBeFields() throws {
+    @Test func bodiesMayBeGivenAsFields() throws {
         let files = try read(##"{"name": "a", "html": "<p>{{x}}</p>", "text": "t"}"##, as: "a.json", text: nil)
         #expect(files.content.html == "<p>{{x}}</p>" && files.content.text == "t")
         #expect(
@@ -169,7 +169,7 @@ private func variable(
         "<a@b.example>", "y", "2026-12-01", "*x", "&x", "!x", "|", ">", "?", "[", "{",
     ]
 
-    @Test(arguments: texts) func whatIsWrittenReadsTheSame(_ text: String) throws {
+    @Test(arguments: texts) func writtenTemplateIsReadBackUnchanged(_ text: String) throws {
         let content = TemplateContent(
             // A subject is one line.
             subject: text.contains("\n") ? "x" : text.replacing("{{ x }}", with: "{{ v0 }}"), text: "{{ v0 }}",
@@ -207,7 +207,7 @@ private func variable(
         }
     }
 
-    @Test func aFormSaysTheSameAsFiles() throws {
+    @Test func formGivesTheSameTemplateAsFiles() throws {
         let files = try form(
             subject: "Hi {{ n }}", replyTo: ["a@b.example"], variables: "- name: n\n  type: number\n", text: "{{ x }}"
         ).get()
@@ -240,7 +240,7 @@ private func variable(
     }
 
     /// A mistake in a field does not hide another mistake in the same field.
-    @Test func allMistakesOfVariablesAreTold() {
+    @Test func allVariableMistakesAreReported() {
         let told = mistakes("name: a\nvariables:\n  - name: 5a\n  - name: 6a\n  - name: b\n  - name: b")
         #expect(
             told.map { $0.prefix { $0 != " " } } == [

@@ -96,7 +96,7 @@ def half_closes(visitor):
 
 @pytest.mark.parametrize("leave", [closes, resets, says_goodbye, half_closes])
 @pytest.mark.parametrize("kind", ["smtp", "smtps"])
-def test_a_client_that_leaves_anywhere(own_relay, kind, leave):
+def test_a_client_that_disconnects_at_any_point_leaves_nothing_behind(own_relay, kind, leave):
     # AUTH is allowed without TLS too, because a half-closed connection without TLS is valid. With TLS, a missing close_notify
     # is an error.
     relay = own_relay({"submission.plaintext_auth_networks": ["127.0.0.1/32"], "submission.max_connections": 5})
@@ -129,7 +129,7 @@ def test_a_client_that_leaves_anywhere(own_relay, kind, leave):
 
 @pytest.mark.parametrize("first", [b"", b"EHLO x\r\n", b"EHLO x\r\nSTARTTLS\r\n", b"EHLO x\r\nSTARTTLS\r\n\x16\x03\x01"],
                          ids=["silent", "greeting", "starttls", "handshake"])
-def test_one_that_hardly_speaks_is_shown_out(own_relay, first):
+def test_a_client_that_sends_almost_nothing_is_disconnected(own_relay, first):
     relay = own_relay({"submission.auth_timeout": "2s"})
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as client:
         client.sendall(first[:first.find(b"\x16")] if b"\x16" in first else first)
@@ -149,7 +149,7 @@ def test_one_that_hardly_speaks_is_shown_out(own_relay, first):
     relay.wait_until(lambda: sockets(relay) == 2, "no socket is left but the listeners")
 
 
-def test_one_byte_a_second_is_no_way_to_authenticate(own_relay):
+def test_authentication_at_one_byte_per_second_times_out(own_relay):
     relay = own_relay({"submission.auth_timeout": "3s"})
     with socket.create_connection(("127.0.0.1", relay.ports["smtp"]), timeout=DEADLINE) as client:
         client.settimeout(1)
@@ -169,7 +169,7 @@ def test_one_byte_a_second_is_no_way_to_authenticate(own_relay):
 
 
 @pytest.mark.skipif(not IS_FULL, reason="takes the minute over which the speed of a message is measured")
-def test_one_byte_a_second_is_no_way_to_send_a_message(own_relay):
+def test_a_client_sending_data_at_one_byte_per_second_is_disconnected(own_relay):
     relay = own_relay()
     key = relay.create_key()
     visitor = Visitor(relay, "smtps")

@@ -34,7 +34,7 @@ def environment(clock):
 
 
 @pytest.mark.parametrize("steps", [[DAY, 0], [-DAY, 0], [DAY, -DAY, 0]], ids=["forwards", "backwards", "both"])
-def test_steps_while_it_runs(own_relay, clock, steps):
+def test_messages_are_sent_despite_clock_steps_while_the_relay_runs(own_relay, clock, steps):
     with SESStandIn() as ses:
         relay = own_relay({"ses.region": REGION, "ses.endpoint": ses.url}, environment(clock))
         live, test = relay.create_key("live"), relay.create_key("test")
@@ -56,7 +56,7 @@ def test_steps_while_it_runs(own_relay, clock, steps):
 
 
 @pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forwards", "backwards"])
-def test_a_step_while_it_is_down(own_relay, clock, ahead):
+def test_a_clock_step_while_stopped_repeats_no_id_and_delays_no_message(own_relay, clock, ahead):
     """An id, which contains the time, must not occur twice. And a queued message must not wait for a day."""
     relay = own_relay(environment=clock.environment)
     key = relay.create_key(per_second=1000)
@@ -71,7 +71,7 @@ def test_a_step_while_it_is_down(own_relay, clock, ahead):
 
 
 @pytest.mark.parametrize("ahead", [DAY, -DAY], ids=["forwards", "backwards"])
-def test_a_step_while_ses_has_a_message(own_relay, clock, ahead):
+def test_a_clock_step_during_an_ses_call_does_not_send_a_message_twice(own_relay, clock, ahead):
     """The lease seems to have ended, but the relay still has it. So the message is sent once."""
     answered = threading.Event()
     with SESStandIn() as ses:
@@ -87,7 +87,7 @@ def test_a_step_while_ses_has_a_message(own_relay, clock, ahead):
 
 
 @pytest.mark.skipif(not IS_FULL, reason="takes the half minute between two checks of the whole queue")
-def test_what_waits_for_a_retry_does_not_wait_for_a_day(own_relay, clock):
+def test_a_retry_is_not_delayed_by_setting_the_clock_back(own_relay, clock):
     port = free_port()
     relay = own_relay({"ses.region": REGION, "ses.endpoint": f"http://127.0.0.1:{port}"}, environment(clock))
     message_id = submit(relay, relay.create_key("live"), content("again"))

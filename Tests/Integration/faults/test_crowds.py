@@ -51,7 +51,7 @@ def crowd(relay, count, dripping=0):
         process.wait(DEADLINE)
 
 
-def test_a_crowd_beyond_the_limit_is_told_so_and_leaves_nothing(own_relay):
+def test_connections_beyond_the_limit_are_refused_and_leave_nothing_behind(own_relay):
     relay = own_relay({"submission.max_connections": 1000})
     key = relay.create_key(per_second=1000)
     with session(relay, key) as smtp:
@@ -77,7 +77,7 @@ def test_a_crowd_within_the_limit_is_served(own_relay):
     relay.wait_until(lambda: sockets(relay) == 2, "the crowd's connections are closed")
 
 
-def test_under_stress_the_silent_make_room(own_relay):
+def test_silent_connections_are_closed_to_admit_a_client_with_a_key(own_relay):
     """A crowd takes every place, and a client with a key gets in nevertheless.
 
     Silent connections are then closed after 10 s, instead of the usual time limit.
@@ -100,7 +100,7 @@ def test_under_stress_the_silent_make_room(own_relay):
 
 
 @pytest.mark.skipif(not IS_FULL, reason="a measurement, which needs FAULTS_SIZE=full")
-def test_bystanders_do_not_slow_down_who_has_a_key(own_relay):
+def test_unauthenticated_connections_do_not_slow_down_authenticated_ones(own_relay):
     """The test sends messages to two relays in turn, so that other load on the machine affects both in the same way."""
     settings = {"submission.max_connections": 20_000, "submission.max_connections_per_client": 20_000,
                 "submission.auth_timeout": "10m", "log.level": "notice"}
@@ -151,7 +151,7 @@ def test_memory_of_idle_connections(own_relay, smtp_load):
 
 
 @pytest.mark.skipif(not IS_FULL, reason="needs FAULTS_SIZE=full and a release build")
-def test_memory_while_large_messages_come(own_relay, smtp_load):
+def test_memory_stays_bounded_while_large_messages_arrive(own_relay, smtp_load):
     relay = own_relay({"submission.max_connections": 2000, "submission.max_connections_per_client": 2000})
     key = relay.create_key(per_second=1_000_000)
     report = json.loads(load(

@@ -50,7 +50,7 @@ def test_many_large_requests_at_once(own_relay):
     assert len(relay.json("messages", "list", "--key", key_id(key), "--limit", "1000")) == CLIENTS
 
 
-def test_bodies_that_never_end_leave_nothing(own_relay):
+def test_aborted_request_bodies_leave_no_files_or_descriptors(own_relay):
     """No file has content of an aborted request, and the descriptors are closed."""
     relay = own_relay({**HTTP, "submission.max_connections_per_client": 1000})
     key = relay.create_key(per_second=1000)

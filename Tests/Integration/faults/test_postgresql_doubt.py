@@ -21,7 +21,7 @@ ROUNDS = size(3, 20)
 
 @pytest.mark.parametrize("plan, ending", [
     (["before"], "repeated"), (["after"], "committed"), (["before", "after"], "committed"), (["before", "before"], "repeated")])
-def test_a_connection_cut_around_a_commit(relays, tmp_path, plan, ending):  # noqa: F811
+def test_a_commit_in_doubt_is_resolved_without_loss_or_duplicates(relays, tmp_path, plan, ending):  # noqa: F811
     with Server(tmp_path / "server") as server, CuttingProxy(server) as proxy:
         [relay] = relays(proxy.url, 1)
         senders = Senders([relay], [relay.create_key(per_second=1_000_000)], 5)
@@ -42,7 +42,7 @@ def test_a_connection_cut_around_a_commit(relays, tmp_path, plan, ending):  # no
         assert senders.ledger.refusals == []
 
 
-def test_a_wait_for_the_standby_that_is_cancelled_acknowledges_nothing(relays, tmp_path):  # noqa: F811
+def test_a_cancelled_wait_for_the_standby_acknowledges_nothing(relays, tmp_path):  # noqa: F811
     with contextlib.ExitStack() as stack:
         pair = Pair(tmp_path, stack)
         [relay] = relays(pair.url, 1)
@@ -118,7 +118,7 @@ def looking_for_batches(server):
         "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO message %'", "postgres").split()
 
 
-def test_a_server_without_space_refuses_and_goes_on_when_there_is_some(relays, tmp_path):  # noqa: F811
+def test_mail_is_refused_while_the_database_server_is_out_of_disk_space(relays, tmp_path):  # noqa: F811
     with mounted(tmp_path, "96m") as disk, Server(disk, wal_directory=tmp_path / "wal") as server:
         three = relays(server.url(), 3)
         keys = [three[0].create_key(per_second=1_000_000, name=f"key {n}") for n in range(3)]

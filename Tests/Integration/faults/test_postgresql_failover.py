@@ -45,7 +45,7 @@ def test_killed_primaries_lose_nothing_that_was_acknowledged(relays, tmp_path): 
 
 
 @pytest.mark.skipif(not IS_FULL, reason="waits until relays count as dead; with FAULTS_SIZE=full")
-def test_relays_that_count_as_dead_after_a_long_outage_accept_again(relays, tmp_path):  # noqa: F811
+def test_relays_declared_dead_in_a_long_outage_accept_mail_again(relays, tmp_path):  # noqa: F811
     with contextlib.ExitStack() as stack:
         pair = Pair(tmp_path, stack)
         three = relays(pair.url, 3)
@@ -71,7 +71,7 @@ def test_relays_that_count_as_dead_after_a_long_outage_accept_again(relays, tmp_
         assert max(waits) <= 2
 
 
-def test_without_a_synchronous_standby_the_ledger_finds_what_was_lost(relays, tmp_path):  # noqa: F811
+def test_lost_messages_are_detected_without_a_synchronous_standby(relays, tmp_path):  # noqa: F811
     """A negative control of the tests above: they do notice lost messages."""
     with contextlib.ExitStack() as stack:
         pair = Pair(tmp_path, stack, is_synchronous=False)

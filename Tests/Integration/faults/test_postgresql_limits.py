@@ -17,7 +17,7 @@ CAP = 150
 RATE, BURST = 50, 10
 
 
-def test_exactly_the_daily_cap_is_accepted_on_three_relays_and_while_the_server_starts_again(own_relay, server):
+def test_three_relays_accept_exactly_the_daily_cap_despite_a_db_restart(own_relay, server):
     group = Group(own_relay, server)
     for restarts in (False, True):
         key = group[0].create_key("test", per_second=1_000_000, per_day=CAP)
@@ -114,7 +114,7 @@ def test_three_relays_together_keep_to_the_rate_of_a_key(own_relay, server):
     print(f"three relays: {len(admitted)} messages admitted in {span:.1f} s, {len(admitted) / (RATE * span + BURST):.0%} of what the key may")
 
 
-def test_what_relays_hold_ahead_of_a_rate_does_not_come_on_top_of_a_burst(own_relay, server):
+def test_rate_reserved_by_relays_does_not_add_to_the_burst(own_relay, server):
     group = Group(own_relay, server, settings={"submission.max_rate_delay": "0s"})
     key = group[0].create_key("test", per_second=RATE, burst=BURST)
     admitted = asyncio.run(bursts(group, key, server, size(5, 50)))

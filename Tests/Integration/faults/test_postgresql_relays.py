@@ -49,7 +49,7 @@ def busy_group(own_relay, server, ses):
     return group, key, ledger, node
 
 
-def test_what_a_killed_relay_had_under_way_is_with_another_in_20_seconds(own_relay, server):
+def test_deliveries_of_a_killed_relay_are_taken_over_within_20_seconds(own_relay, server):
     for _ in range(ROUNDS):
         held = threading.Event()
         with SESStandIn() as ses:
@@ -82,7 +82,7 @@ def test_what_a_killed_relay_had_under_way_is_with_another_in_20_seconds(own_rel
             server.psql("TRUNCATE message, delivery, node, repeat CASCADE")
 
 
-def test_a_relay_that_wakes_sends_nothing_that_another_has_sent(own_relay, server):
+def test_a_relay_resumed_after_a_pause_resends_nothing_others_have_sent(own_relay, server):
     held = threading.Event()
     with SESStandIn() as ses:
         ses.quota["MaxSendRate"] = 1000.0
@@ -130,7 +130,7 @@ def test_a_relay_that_wakes_sends_nothing_that_another_has_sent(own_relay, serve
         assert {message.subject for message in ledger.accepted} == {taken.subject for taken in ses.taken[:before]}
 
 
-def test_status_shows_the_relays_and_which_of_them_live(own_relay, server):
+def test_status_lists_the_relays_and_which_of_them_are_alive(own_relay, server):
     group = Group(own_relay, server)
 
     def living():

@@ -131,7 +131,7 @@ def test_of_two_primaries_on_one_timeline_neither_is_used(relays, tmp_path):  # 
         assert live_nodes(relay)
 
 
-def test_doctor_says_what_each_server_is_and_that_commits_wait(relays, tmp_path):  # noqa: F811
+def test_doctor_reports_each_servers_role_and_waiting_commits(relays, tmp_path):  # noqa: F811
     with contextlib.ExitStack() as stack:
         pair = Pair(tmp_path, stack)
         (relay,) = relays(pair.url, 1)

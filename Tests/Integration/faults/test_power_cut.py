@@ -24,7 +24,7 @@ FAILING = size([(3, 5)], [(3, 2), (3, 3), (4, 5), (5, 11)])
 
 
 @pytest.mark.parametrize("first, step", FAILING)
-def test_nothing_is_acknowledged_on_the_strength_of_a_later_sync(own_relay, tmp_path, first, step):
+def test_a_sync_that_succeeds_after_a_failed_one_acknowledges_nothing(own_relay, tmp_path, first, step):
     relay = own_relay({"submission.max_connections_per_client": 1000, "log.level": "notice"}, start=False)
     key = relay.create_key(per_second=1_000_000)
     disk = PowerCut(relay.directory)

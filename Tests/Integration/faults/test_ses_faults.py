@@ -81,7 +81,7 @@ HALF_ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", HALF_ANSWERS.values(), ids=HALF_ANSWERS)
-def test_half_an_answer(own_relay, answer):
+def test_a_truncated_ses_answer_is_retried_as_a_possible_duplicate(own_relay, answer):
     port = free_port()
     with Impostor(after_request(answer), port):
         relay = own_relay(settings(f"http://127.0.0.1:{port}"), CREDENTIALS)
@@ -96,7 +96,7 @@ def test_half_an_answer(own_relay, answer):
 
 
 @pytest.mark.skipif(not IS_FULL, reason="takes as long as the relay waits for an answer")
-def test_an_answer_that_never_comes(own_relay):
+def test_a_missing_ses_answer_times_out_and_is_retried(own_relay):
     with SESStandIn() as ses:
         ses.script.append(NEVER)
         relay = own_relay(settings(ses.url), CREDENTIALS)
@@ -114,7 +114,7 @@ def test_an_answer_that_never_comes(own_relay):
         assert delivery(relay, message_id)["history"][0]["reason"].startswith("timeout")
 
 
-def test_a_certificate_that_nobody_vouches_for(own_relay, tmp_path):
+def test_an_untrusted_ses_certificate_gets_neither_message_nor_signature(own_relay, tmp_path):
     certificate, key = self_signed(tmp_path, "impostor")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -139,7 +139,7 @@ def test_a_certificate_that_nobody_vouches_for(own_relay, tmp_path):
     lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
     lambda connection: connection.recv(3),
 ], ids=["no TLS", "closed in the handshake"])
-def test_a_handshake_that_fails(own_relay, behave):
+def test_a_failed_tls_handshake_with_ses_is_retried(own_relay, behave):
     with Impostor(behave) as impostor:
         relay = own_relay(settings(f"https://127.0.0.1:{impostor.port}"), CREDENTIALS)
         message_id = submit(relay, relay.create_key("live"), MESSAGE)
@@ -149,7 +149,7 @@ def test_a_handshake_that_fails(own_relay, behave):
     assert not found["maybe_duplicate"]
 
 
-def test_a_name_that_cannot_be_found(own_relay):
+def test_an_unresolvable_ses_host_name_is_retried(own_relay):
     relay = own_relay(settings("http://ses.invalid:8080"), CREDENTIALS)
     live, test = relay.create_key("live"), relay.create_key("test")
     message_id = submit(relay, live, MESSAGE)

@@ -63,7 +63,7 @@ def test_a_full_disk_refuses_loses_nothing_and_recovers(own_relay, small_disk, c
     relay.wait_until(lambda: one_mentions(relay.log, "storage failed", "disk", "full"), "the log reports a full disk")
 
 
-def test_a_full_disk_is_told_over_http(own_relay, small_disk):  # noqa: F811
+def test_a_full_disk_is_reported_over_http(own_relay, small_disk):  # noqa: F811
     relay = own_relay({**HTTP, "database": str(small_disk / "relay.db")})
     with API(relay, relay.create_key(per_second=1_000_000)) as api:
         taken(api.send())
@@ -79,7 +79,7 @@ def test_a_full_disk_is_told_over_http(own_relay, small_disk):  # noqa: F811
         relay.wait_until(lambda: api.send().status == 200, "the relay accepts messages again")
 
 
-def test_a_test_key_can_not_take_the_disk_of_live_mail(own_relay, roomy_disk):  # noqa: F811
+def test_test_keys_cannot_use_disk_space_reserved_for_live_mail(own_relay, roomy_disk):  # noqa: F811
     relay = own_relay({
         "database": str(roomy_disk / "relay.db"), "storage.reserve": "32 MiB", "storage.reserve_test": "64 MiB"})
     test = relay.create_key(name="test", per_second=1_000_000)
