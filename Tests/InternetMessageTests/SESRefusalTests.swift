@@ -82,8 +82,9 @@ struct SESRefusalTests {
         SESRefusal(
             "Missing domain (envelope)", "github.com/brave/accounts/issues/35", .refusesAddress("francois@")),
         SESRefusal(
-            "Domain starts with dot", "issue 13", .refuses(kind: "address", header: from + #"To: a@.x.example\r\n"#)),
-        SESRefusal("Domain starts with dot (envelope)", "issue 13", .refusesAddress("a@.x.example")),
+            "Domain starts with dot", "reported to the project",
+            .refuses(kind: "address", header: from + #"To: a@.x.example\r\n"#)),
+        SESRefusal("Domain starts with dot (envelope)", "reported to the project", .refusesAddress("a@.x.example")),
         SESRefusal(
             "Domain ends with dot (envelope)", "github.com/brave/accounts/issues/35", .refusesAddress("a@x.example.")),
         SESRefusal(
@@ -142,13 +143,13 @@ struct SESRefusalTests {
             "Expected '/', got ;", "github.com/jeffaco/duplicacy-util/issues/36",
             .refuses(kind: "mime", header: from + #"Content-Type: text; charset=UTF-8\r\n"#)),
         SESRefusal(
-            "Invalid MIME Content-Type (In Content-Type string <...>, expected MIME type)", "issue 13",
+            "Invalid MIME Content-Type (In Content-Type string <...>, expected MIME type)", "reported to the project",
             .refuses(kind: "mime", header: from + #"Content-Type: ; charset=utf-8\r\n"#)),
         SESRefusal(
             "Expected disposition, got =", "github.com/mageplaza/magento-2-smtp/pull/202",
             .refuses(kind: "mime", header: from + #"Content-Disposition: =?utf-8?Q?inline?=\r\n"#)),
         SESRefusal(
-            "Expected ';', got \"hello.txt\"", "issue 13",
+            "Expected ';', got \"hello.txt\"", "reported to the project",
             .refuses(kind: "mime", header: from + #"Content-Disposition: attachment; filename=say hello.txt\r\n"#)),
         SESRefusal(
             "Expected '=', got \"null\"", "github.com/mozilla/fx-private-relay/issues/1887",
