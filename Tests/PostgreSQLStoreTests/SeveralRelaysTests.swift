@@ -168,6 +168,8 @@ private final class Flag: Sendable {
                         delivery: $0.id, result: .sent(sesMessageID: "1"), startedAt: Sample.now, finishedAt: Sample.now
                     )
                 })
+            let recorded = try await stores[0].messages(MessageFilter(limit: 100), now: Sample.now)
+            #expect(recorded.map(\.state) == [.sent])
         }
     }
 
