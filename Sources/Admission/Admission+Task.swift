@@ -25,10 +25,10 @@ extension Admission {
     ///
     /// - Parameters:
     ///   - recipients: at least one.
-    ///   - content: the message, in pieces of any size. Above ``MessageIntake/inlineLimit`` octets it goes to the spool
-    ///     as it arrives, so memory stays bounded.
+    ///   - content: the message, in pieces of any size. Content of more than ``MessageIntake/inlineLimit`` octets goes
+    ///     to the spool as it arrives, so memory stays bounded.
     ///   - maximumDelay: how long the key's rate may delay the message; nil: as long as the settings allow.
-    ///   - options: the client's requests besides the message.
+    ///   - options: what the client requests in addition to the sending: tags, a time, an idempotency key.
     /// - Throws: the errors of the sequence, and `CancellationError`. The message is then given up.
     public func receive<Content: AsyncSequence>(
         from path: ReversePath, to recipients: [AddrSpec], content: Content, origin: Origin, _ grant: Grant,
@@ -62,7 +62,7 @@ extension Admission {
     }
 
     /// The same as ``Reception/open(maximumDelay:)``, but asks the store when only the store can answer. Never returns
-    /// a question.
+    /// `.ask`.
     public func open(_ reception: inout Reception, maximumDelay: Duration? = nil) async -> Reception.Opening {
         let opening = reception.open(maximumDelay: maximumDelay)
         guard case .ask(let question) = opening else { return opening }
@@ -107,7 +107,7 @@ extension Admission {
         }
     }
 
-    /// Takes one message into the queue. Returns its id when it is on disk, or the refusal.
+    /// Takes one message into the queue. When the message is on disk, returns its id. Otherwise returns the refusal.
     public func submit(_ message: CompleteMessage) async -> Result<MessageID, Refusal> {
         await withCheckedContinuation { continuation in
             submit(message) { continuation.resume(returning: $0) }
@@ -150,7 +150,7 @@ private struct TaskSpool {
         }
     }
 
-    /// Returns nil when the disk failed.
+    /// Writes the last piece and finishes the file. Returns nil when the disk has failed.
     mutating func finish(_ last: [UInt8]) async -> SpooledBody? {
         guard let file else { return nil }
         self.file = nil

@@ -18,7 +18,7 @@ public final class Admission: Sendable {
         public var maximumMessageSize: Int
         /// The largest number of recipients of a message.
         public var maximumRecipients: Int
-        /// How long a submission may be delayed until the key's rate allows it.
+        /// The longest time for which a submission is delayed until the key's rate allows it.
         public var maximumRateDelay: Duration
         /// How messages are prepared for SES.
         public var preparation: PreparationPolicy
@@ -163,7 +163,7 @@ public final class Admission: Sendable {
     /// Grants the use of a key to the relay's operator, who need not show the key's secret. The key's rules still
     /// apply.
     ///
-    /// - Parameter client: the operator's address, for the key's networks and for the record.
+    /// - Parameter client: the operator's address. It is compared with the networks that the key allows, and recorded.
     public func grant(toOperatorUsing id: KeyID, for scope: Scope, client: IPAddress) async -> Result<Grant, Refusal> {
         do {
             guard let stored = try await store.storedKey(id) else { return .failure(.keyGone) }
@@ -178,9 +178,9 @@ public final class Admission: Sendable {
         }
     }
 
-    /// Returns the same grant again, for a client that shows the same key once more on one connection. Returns nil when
-    /// the client must authenticate again. A grant's copy of its key is at most a moment old, and the store decides
-    /// again on each message.
+    /// Returns the same grant again, for a client that shows the same key once more on the same connection. Returns nil
+    /// when the client must authenticate again. A grant's copy of its key is at most a moment old, and the store
+    /// decides again on each message.
     public func renew(_ grant: Grant, _ presented: PresentedKey, for scope: Scope, client: IPAddress) -> Grant? {
         let now = clock.now()
         guard grant.scope == scope, grant.client == client,
@@ -191,8 +191,9 @@ public final class Admission: Sendable {
         return grant
     }
 
-    /// Asks the store whether a grant is still valid. A face calls this before an answer that it must not send once the
-    /// key is revoked. A refusal has been counted and logged.
+    /// Asks the store whether a grant is still valid. Returns nil if it is. Otherwise returns the refusal, which has
+    /// already been counted and logged. A face calls this before it sends an answer that the client of a revoked key
+    /// must not get.
     public func confirm(_ grant: Grant) async -> Refusal? {
         let refusal: Refusal?
         do {
@@ -225,11 +226,12 @@ public final class Admission: Sendable {
         }
     }
 
-    /// For each request: the message that an earlier request with the same idempotency key created, or nil when the
-    /// request is new. The store decides again when a message is submitted.
+    /// Returns, for each request, the id of the message that an earlier request with the same idempotency key created,
+    /// or nil when the request is new. The store decides again when a message is submitted.
     ///
-    /// A face calls this before it refuses a request because of the key's rate or cap: a repeat uses neither. Each
-    /// mismatch has been counted and logged. Fails when the key may not be used any more.
+    /// A face calls this before it refuses a request because of the key's rate or cap, because a repeat counts towards
+    /// neither. A request whose content differs from that of the earlier request gets a refusal, which has already been
+    /// counted and logged. If the key may not be used any more, the whole result is a refusal.
     public func earlierMessages(
         _ requests: [Idempotency], _ grant: Grant
     ) async -> Result<[Result<MessageID?, Refusal>], Refusal> {
@@ -238,7 +240,7 @@ public final class Admission: Sendable {
             let fingerprints = requests.flatMap { [$0.request] + ($0.part.map { [$0] } ?? []) }
             found = try await store.requests(under: Array(Set(fingerprints)), now: clock.now())
         } catch {
-            // If the store still fails, it says so when the messages are submitted.
+            // If the store still fails when the messages are submitted, they are refused then.
             observe(.storageFailed(error))
             found = [:]
         }
@@ -278,19 +280,19 @@ public final class Admission: Sendable {
 
     // MARK: Rate
 
-    /// A question about a key's rate. Only the store can answer it, since several relays share the rate.
+    /// A question about a key's rate. Only the store can answer it, because several relays share the rate.
     public struct RateQuestion: Sendable {
         let request: KeyRates.Request
     }
 
-    /// The answer to a question, for ``Reception/opened(_:)``. If the answer is not used, its emails go back to the
-    /// rate when it is released.
+    /// The answer to a question, for ``Reception/opened(_:)``. If the answer is released without having been used, the
+    /// emails that it grants go back to the rate.
     public struct RateAnswer: Sendable {
         let answer: KeyRates.Answer
     }
 
     /// Asks the store about a key's rate. `completion` is called once: before this function returns, or on a thread of
-    /// the store. Questions about one key are answered in their order.
+    /// the store. Questions about one key are answered in the order in which they were asked.
     public func ask(_ question: RateQuestion, completion: @escaping @Sendable (RateAnswer) -> Void) {
         rates.ask(question.request) { completion(RateAnswer(answer: $0)) }
     }
@@ -298,8 +300,9 @@ public final class Admission: Sendable {
     /// Takes the emails of several messages from a key's rate at once, either all or none. Returns a share for each of
     /// `counts`.
     ///
-    /// A batch that exceeds a whole day's cap, or for which the disk has no space, is refused too. Nothing is delayed:
-    /// a face that takes batches tells its clients to send them again. A refusal has been counted and logged.
+    /// Also refuses a batch that has more emails than the daily cap, or for which the disk has no space. Nothing is
+    /// delayed: if the rate does not allow the batch now, the batch is refused, and the face tells the client to send
+    /// it again. A refusal that is returned has already been counted and logged.
     public func takeRate(forBatch counts: [Int], _ grant: Grant) async -> Result<[RateShare], Refusal> {
         let emails = counts.reduce(0, +)
         let refusal: Refusal
@@ -321,7 +324,8 @@ public final class Admission: Sendable {
         return .failure(refusal)
     }
 
-    /// The refusal that the store would give in any case. The client then need not send the content.
+    /// Returns a refusal that the store would give in any case, so that the client need not send the content. Returns
+    /// nil if no refusal is certain yet.
     func refusalBeforeContent(_ emails: Int, _ grant: Grant, isBatch: Bool = false) -> Refusal? {
         let now = clock.now()
         let limits = grant.key.limits
@@ -334,7 +338,7 @@ public final class Admission: Sendable {
 
     /// The state of a key's rate, for a face that reports it to its clients. Where several relays share the rate, the
     /// state is the store's last answer to this relay. It does not include the emails that other relays have taken
-    /// since, so a client may be refused earlier than the state suggests.
+    /// since, so it is possible that a client is refused earlier than the state suggests.
     public func rateStanding(of grant: Grant) -> RateStanding {
         let key = grant.key
         return RateStanding(limits: key.limits, available: rates.available(key))
@@ -399,14 +403,16 @@ public final class Admission: Sendable {
         let (submission, grant) = (message.submission, message.grant)
         switch result {
         case .success(let first) where first != submission.id:
-            // The message was queued before. This copy did not use the rate, and its bytes are not needed.
+            // The first copy of the message is already in the queue. This copy gives back what it took from the rate,
+            // and its content is deleted.
             message.reservation.giveBack()
             if case .spooled(let body) = submission.body { Task { await store.discard(body) } }
         case .success: message.reservation.spend()
         case .failure(let refusal):
             message.reservation.giveBack()
             note(refusal, grant)
-            // After a storage error the content of the disk is unknown. The store's own clean-up decides then.
+            // After a storage error it is not known whether the message was stored. The store's own clean-up then
+            // decides whether to delete the content.
             if refusal.reason != .storage, case .spooled(let body) = submission.body {
                 Task { await store.discard(body) }
             }
@@ -464,11 +470,11 @@ public final class Admission: Sendable {
                     seen = counter
                 }
             } catch {
-                // The store's own calls report their failures. A grant that is not refreshed is checked at the end of
-                // data.
+                // The store's own calls report their failures. A grant that is not refreshed now is checked when its
+                // message is submitted.
             }
             clientLog.flush()
-            // A slice that expired before the next round would be lost.
+            // The unused emails of a slice that expires before the next round would be lost.
             rates.giveBackUnused(expiringWithin: .milliseconds(Admission.refreshMilliseconds))
             rounds += 1
             if rounds.isMultiple(of: Admission.roundsPerFlush) { await flushActivity() }

@@ -10,7 +10,7 @@ extension Admission {
         case authenticationRefused(RefusalReason)
         /// A client got a refusal.
         case refused(RefusalReason)
-        /// A message is delayed by this time, to keep a key to its rate.
+        /// A message is delayed by this duration, so that its key does not exceed its rate.
         case slowedDown(Duration)
         case storageFailed(any Error)
         /// The store decided on `messages` messages in one transaction. It took `seconds`, including its sync.

@@ -1,21 +1,22 @@
 import RelayCore
 
-/// Slows down networks whose authentications fail, and refuses networks that guess, for a limited time. A network is a
-/// /32 of IPv4 or a /64 of IPv6.
+/// Delays the answers to networks whose authentications fail. Refuses networks that guess secrets, for a limited time.
+/// A network is a /32 of IPv4 or a /64 of IPv6.
 ///
 /// Only guesses at a secret lead to a refusal. Two other failures only delay the answers: a key that may not be used
 /// although its secret is right, and a key that was cut off or mistyped. Many applications share one address, and an
 /// application with a revoked key must not lock out the others.
 ///
-/// A pure value over times of a monotonic clock. A success clears everything that was counted against a network. So a
-/// network whose last authentication succeeded is never delayed. Memory is bounded: when there are too many networks,
-/// the networks whose last failure is the longest ago are forgotten.
+/// This is a value without a clock: the caller passes in the times of a monotonic clock. A success clears everything
+/// that was counted against a network. So a network whose last authentication succeeded is never delayed. Memory is
+/// bounded: when there are too many networks, the networks whose last failure is the longest ago are forgotten.
 public struct AuthenticationThrottle: Sendable {
     /// The limits of the throttle.
     public struct Configuration: Sendable {
         /// The number of failures within the window that are answered at once, because people mistype.
         public var freeFailures = 2
-        /// The delay of the next answer, in seconds. It doubles with each further failure, up to ``longestDelay``.
+        /// The delay, in seconds, of the answer to the first failure after the free ones. The delay doubles with each
+        /// failure after that, up to ``longestDelay``.
         public var firstDelay = 0.125
         /// The longest delay of an answer, in seconds.
         public var longestDelay = 1.0
@@ -36,12 +37,12 @@ public struct AuthenticationThrottle: Sendable {
     }
 
     private let configuration: Configuration
-    /// Two generations. When the younger one is full, it becomes the older one, and the former older one is forgotten.
-    /// So nothing is ever searched or sorted, however many networks fail.
+    /// The networks that are remembered, in two generations. When the younger generation is full, it becomes the older
+    /// one, and the former older one is forgotten. So nothing is ever searched or sorted, however many networks fail.
     private var younger: [IPAddress: Entry] = [:]
     private var older: [IPAddress: Entry] = [:]
 
-    /// No network has failed yet.
+    /// Makes a throttle that remembers no failures.
     public init(_ configuration: Configuration = Configuration()) { self.configuration = configuration }
 
     /// How many seconds the client must wait; nil when it may try now.
@@ -53,7 +54,8 @@ public struct AuthenticationThrottle: Sendable {
             entry.since.advanced(bySeconds: configuration.window).seconds(since: now), configuration.window)
     }
 
-    /// By how many seconds the answer to a failure must be delayed. The failure has been counted already.
+    /// Returns by how many seconds the answer to a failure must be delayed. Call `failed(_:isGuess:at:)` first, so that
+    /// the failure is counted.
     public func delay(for client: IPAddress, at now: MonotonicTime) -> Double {
         let failures = entry(of: client, at: now)?.failures ?? 0
         var delay = failures > configuration.freeFailures ? configuration.firstDelay : 0
@@ -72,8 +74,8 @@ public struct AuthenticationThrottle: Sendable {
         entry.failures += 1
         if isGuess {
             entry.guesses += 1
-            // The window begins again only when the network begins to be refused, so that it is refused for a whole
-            // window.
+            // The window begins again only when the network begins to be refused, so that the network is refused for a
+            // whole window.
             if entry.guesses >= configuration.maximumGuesses { entry.since = now }
         }
         older[network] = nil

@@ -4,9 +4,9 @@ import Synchronization
 
 /// Writes the log lines that clients cause, and limits their number for each client. So no client can flood the log.
 ///
-/// The first nine lines of a client in a second are written at once. Further lines are counted. At the end of the
-/// second, one line says how many there were and what they were about. Lines of level debug are all written: an
-/// operator who sets that level wants to see everything.
+/// The first nine lines of a client in a second are written at once. The lines after the ninth are only counted. At the
+/// end of the second, one line says how many lines were left out and what they were about. Lines of level debug are all
+/// written: an operator who sets that level wants to see everything.
 public final class ClientLog: Sendable {
     private let logger: Logger
     private let clock: any RelayClock
@@ -24,7 +24,7 @@ public final class ClientLog: Sendable {
     ///   - message: what happened. It must be a constant of the program.
     ///   - kind: a word, such as the reason word, that distinguishes lines with the same message. Lines that are left
     ///     out are counted by message and kind.
-    ///   - metadata: further fields. They may contain text from the client, because the log handler escapes it.
+    ///   - metadata: the fields of the line. They may contain text from the client, because the log handler escapes it.
     public func write(
         _ level: Logger.Level, _ message: String, client: IPAddress, kind: String = "",
         metadata: @autoclosure () -> Logger.Metadata = [:]
@@ -57,7 +57,8 @@ public final class ClientLog: Sendable {
     }
 }
 
-/// Decides which lines about clients are written. A value over times of a monotonic clock, with a bounded size.
+/// Decides which lines about clients are written. This is a value without a clock: the caller passes in the times of a
+/// monotonic clock. Its size is bounded.
 struct ClientLogLimiter: Sendable {
     /// How many lines of a client were left out in one second.
     struct Summary: Hashable, Sendable {
@@ -74,7 +75,7 @@ struct ClientLogLimiter: Sendable {
         var leftOut: [String: Int] = [:]
     }
 
-    /// How many lines of a client are written in a second. The summary is another line.
+    /// How many lines of a client are written in a second. The summary is written in addition.
     static let direct = 9
     /// The length of a window in seconds.
     static let window = 1.0

@@ -1,8 +1,8 @@
 import Logging
 import RelayCore
 
-/// Writes a log line for each message that an operator has dropped, in the form of the lines for other messages that
-/// end.
+/// Writes a log line for each message that an operator has dropped, in the same form as the line for any other message
+/// that fails.
 ///
 /// Workers log only the ends that they record. Without these lines, the log would show the beginning of a dropped
 /// message but not its end.
@@ -11,8 +11,8 @@ public struct DropLog: Sendable {
 
     public init(to logger: Logger) { self.logger = logger }
 
-    /// Writes a line for each of these messages that has been dropped. Some of them may have been sent before they
-    /// could be dropped.
+    /// Writes a line for each of these messages that has been dropped. It is possible that some of the messages were
+    /// sent before they could be dropped: these get no line.
     public func write(_ messages: [MessageID], of store: some MessageRecords, now: Timestamp) async throws {
         for start in stride(from: 0, to: messages.count, by: OperatorAction.batch) {
             let batch = Array(messages[start..<min(start + OperatorAction.batch, messages.count)])
@@ -39,7 +39,7 @@ extension KeyAdministration where Self: MessageRecords {
     /// dropped, for ``DropLog``.
     ///
     /// The messages to be dropped are held first. So while they are looked up for the log, no message is added and none
-    /// is sent. If this is interrupted, they stay held.
+    /// is sent. If the function is interrupted, the messages stay held.
     public func revokeKey(_ id: KeyID, queued: QueuedDisposition, clock: some RelayClock) async throws -> [MessageID] {
         guard queued == .drop else {
             try await revokeKey(id, queued: queued, now: clock.now())

@@ -24,8 +24,8 @@ public struct Grant: Sendable {
         Cancellation(of: message, key: id, secret: secret, scope: scope, client: client)
     }
 
-    /// Why the grant is no longer valid: the key may have been revoked, changed or given another secret since. Nil when
-    /// the grant is valid.
+    /// Why the grant is no longer valid; nil when it is valid. For example, the key was revoked, changed or given
+    /// another secret after the client authenticated.
     func refusal(at now: Timestamp) -> Refusal? { refusal(by: subject.stored, at: now) }
 
     /// As ``refusal(at:)``, for a key that was just read from the store.
@@ -48,7 +48,7 @@ final class KeyInUse: Sendable {
 
     func update(_ stored: StoredKey) { current.withLock { $0 = stored } }
 
-    /// The key was found to be revoked or deleted.
+    /// Records that the key was found to be revoked or deleted.
     func revoke(at now: Timestamp) {
         current.withLock { if $0.key.revokedAt == nil { $0.key.revokedAt = now } }
     }

@@ -119,7 +119,7 @@ final class GroupCommit: Sendable {
     private static func concernsAll(_ error: any Error) -> Bool {
         switch error as? StoreError {
         case .full, .unavailable, .corrupt, .newerSchema, .olderSchemaInUse: true
-        // A batch in doubt may have been stored. Storing its messages one by one would not show whether it was.
+        // It is not known whether a batch in doubt was stored. Storing its messages one by one would not show it.
         case .inDoubt, .instanceLost: true
         default: false
         }

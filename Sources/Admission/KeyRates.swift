@@ -1,7 +1,7 @@
 import RelayCore
 import Synchronization
 
-/// The rates of the keys in use. It decides whether a message may be sent now, later or not at all.
+/// Holds the rates of the keys in use, and decides whether a message may be sent now, later or not at all.
 ///
 /// When the store does not share rates, this process alone decides, at once. When several relays share the rates
 /// (``RelayCore/SharedRates``), this process spends slices that the store has granted, and asks for more.
@@ -38,8 +38,8 @@ final class KeyRates: Sendable {
     }
 
     /// Emails that were taken from a key's rate for a message in progress. They go back when the last reference is
-    /// released, unless the message was sent. So they go back on every path out of a reception, and also when an answer
-    /// comes after its caller has left.
+    /// released, unless `spend()` was called before. So they go back on every path out of a reception, and also when
+    /// the store's answer arrives after the caller has given the message up.
     final class Reservation: Sendable {
         private let rates: KeyRates
         private let key: KeyInUse
@@ -61,10 +61,11 @@ final class KeyRates: Sendable {
             return counts.map { Reservation(rates, key, emails: $0, takenAt: takenAt) }
         }
 
-        /// The emails were sent, or they are counted elsewhere.
+        /// Marks the emails as used, so that they do not go back: the message is in the queue, or other reservations
+        /// now hold the emails.
         func spend() { isSettled.store(true, ordering: .relaxed) }
 
-        /// Gives the emails back. Only the first call counts, and no call after ``spend()``.
+        /// Gives the emails back. Does nothing if they were given back or spent before.
         func giveBack() {
             guard !isSettled.exchange(true, ordering: .relaxed) else { return }
             rates.giveBack(emails, takenAt: takenAt, key.stored.key)
@@ -112,7 +113,8 @@ final class KeyRates: Sendable {
         let rules = request.key.stored.key
         let now = clock.monotonicNow()
         let (step, unused) = state.withLock { state in
-            // This must come first. Otherwise the unused emails of the old slice would count as part of the next one.
+            // This must come before `enlist`. In the other order, the unused emails of the old slice would count as
+            // part of the next one.
             let unused = state.slices.removeUnused(of: rules.id, at: now)
             let step = state.slices.enlist(
                 Waiter(request: request, completion: completion), for: request.emails,
@@ -155,8 +157,8 @@ final class KeyRates: Sendable {
             let (request, completion) = (outcome.waiter.request, outcome.waiter.completion)
             switch outcome.result {
             case .success(let told):
-                // The store took the emails after the query was sent. If they go back, what has flowed in since then
-                // does not go back with them.
+                // The store took the emails after the query was sent. If they go back, the emails that have flowed into
+                // the bucket since `askedAt` are subtracted.
                 completion(answer(told, request.emails, request.key, takenAt: query.askedAt))
             case .failure: completion(.refused(.storageUnavailable))
             }
@@ -188,7 +190,8 @@ final class KeyRates: Sendable {
         giveBackToStore(emails, since: takenAt, key.id, key.limits, at: now)
     }
 
-    /// Asks nothing of the store if the rate has filled the place of all the emails by now.
+    /// Gives emails back to the store. Does nothing if at least as many emails have flowed into the bucket since
+    /// `since`.
     private func giveBackToStore(
         _ emails: Int, since: MonotonicTime, _ key: KeyID, _ limits: SendingLimits, at now: MonotonicTime
     ) {
@@ -209,7 +212,7 @@ final class KeyRates: Sendable {
         }
     }
 
-    /// Gives back the rest of slices that expire within a time, or of all slices.
+    /// Gives back the rest of the slices that expire within `time`; nil: the rest of all slices.
     func giveBackUnused(expiringWithin time: Duration?) {
         guard shared != nil else { return }
         let now = clock.monotonicNow()

@@ -2,7 +2,7 @@ import InternetMessage
 import RelayCore
 
 /// The rules that decide whether a key may be used. Each rule is one function, so that the server and `keys check`
-/// always agree.
+/// always agree. A function that returns a `Refusal?` returns nil if the key passes the rule.
 public enum KeyVerdict {
     /// Checks whether the password has the form of a key. `userName` is used only to describe the mistake.
     public static func key(password: [UInt8], userName: [UInt8] = []) -> Result<APIKey, Refusal> {
@@ -39,8 +39,9 @@ public enum KeyVerdict {
         return stored.key.refusalOfSending(for: scope, from: client, at: now)
     }
 
-    /// Checks whether the envelope's sender is allowed. The null reverse-path has no domain. It is used for
-    /// notifications, which gateways create on behalf of others. The allowlist still applies to the header's From.
+    /// Checks whether the envelope's sender is allowed. The null reverse-path has no domain, so it is always allowed.
+    /// It is used for notifications, which gateways create on behalf of others. The allowlist still applies to the
+    /// header's From.
     public static func ofSender(_ path: ReversePath, key: Key) -> Refusal? {
         key.refusal(of: path.claimedDomains)
     }
@@ -50,8 +51,8 @@ public enum KeyVerdict {
         key.refusal(of: summary.claimedDomains)
     }
 
-    /// Checks whether the key's daily cap still allows one email. The store decides again, on the whole message, when
-    /// it accepts.
+    /// Checks whether the key's daily cap still allows one email. When a message is submitted, the store decides again,
+    /// with all its recipients.
     public static func ofDay(_ record: KeyRecord, now: Timestamp) -> Refusal? {
         guard let cap = record.key.limits.perDay, record.usage.emailsToday >= cap else { return nil }
         return Refusal.dayUsedUp(cap: cap, at: now)
@@ -92,8 +93,8 @@ extension ReversePath {
 }
 
 extension HeaderSummary {
-    /// The domains of all addresses that a mail program could show as the author. If these are uncertain, one entry has
-    /// no domain name, which no allowlist covers.
+    /// The domains of all addresses that a mail program could show as the author. If the authors are unclear, there is
+    /// also an entry without a domain name, which no allowlist covers.
     var claimedDomains: [ClaimedDomain] {
         [ClaimedDomain(.from, from.domain)] + senders.map { ClaimedDomain(.sender, $0.domain) }
             + otherAuthors.map { ClaimedDomain(.displayName, name: $0.text, text: $0.text) }

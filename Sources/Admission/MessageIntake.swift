@@ -1,8 +1,8 @@
 import InternetMessage
 import RelayCore
 
-/// The content of one message while it is received. The content is prepared for SES as it arrives, counted, and held
-/// until it is taken to disk.
+/// The content of one message while it is received. The content is prepared for SES as it arrives, counted, and held in
+/// memory until it goes to disk.
 ///
 /// A value without I/O. The `Reception` takes the bytes out when there are at least ``inlineLimit``
 /// (``takeBuffered()``), and decides at the end what happens to them. Once the message is sure to be refused, nothing
@@ -79,13 +79,13 @@ public struct MessageIntake: Sendable {
     /// Nil when no hash was given. Read it only after the message has been finished.
     public var digest: (code: [UInt8], former: [UInt8]?)? { hash?.finished() }
 
-    /// The number of prepared octets that have not been taken out.
+    /// The number of prepared octets that have not been taken out with `takeBuffered()` yet.
     public var buffered: Int { buffer.count }
 
     /// Whether the message is sure to be refused, so that nothing of it need be kept.
     public var keepsNothing: Bool { isOverSize || isAbandoned }
 
-    /// The store failed. The rest of the content is only counted.
+    /// Call this when the store has failed. The rest of the content is then only counted.
     public mutating func abandon() {
         isAbandoned = true
         buffer = []
@@ -96,7 +96,8 @@ public struct MessageIntake: Sendable {
         exchange(&buffer, [])
     }
 
-    /// The content has ended. The prepared octets that are left can still be taken out afterwards.
+    /// Ends the content. Returns the summary of its header, or the refusal. The prepared octets that are left can still
+    /// be taken out afterwards.
     public mutating func finish() -> Result<HeaderSummary, Refusal> {
         if isOverSize {
             return .failure(Refusal(.size, "The message is larger than the \(maximumSize) octets allowed here"))

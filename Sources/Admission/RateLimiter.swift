@@ -33,8 +33,8 @@ struct RateLimiter: Sendable {
         entries[key.id]?.bucket.giveBack(count, takenAt: takenAt, limits: key.limits, at: now)
     }
 
-    /// Records the store's answer, which is about all relays, and how many emails were taken. From these a part of the
-    /// bucket's state follows.
+    /// Records the store's answer, which is about all relays, and how many emails were taken. These two show only a
+    /// part of the state of the store's bucket.
     mutating func learn(
         _ answer: TokenBucket.Answer, taken: Int, key: KeyID, limits: SendingLimits, now: MonotonicTime
     ) {
@@ -48,7 +48,8 @@ struct RateLimiter: Sendable {
         }
     }
 
-    /// Records that this number of emails went back to the store, and from when on the rate could fill their place.
+    /// Records that this number of emails went back to the store. The emails that have flowed into the bucket since
+    /// `since` are subtracted.
     mutating func learn(
         givenBack emails: Int, since: MonotonicTime, key: KeyID, limits: SendingLimits, now: MonotonicTime
     ) {

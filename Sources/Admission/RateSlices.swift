@@ -15,7 +15,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var limits: SendingLimits
         /// How long the request can wait, in seconds.
         var maximumWait: Double
-        /// When the query was sent. The store takes the emails later than this.
+        /// When the query was sent. The store takes the emails after this moment.
         var askedAt: MonotonicTime
     }
 
@@ -64,15 +64,15 @@ struct RateSlices<Waiter: Sendable>: Sendable {
 
     private var entries: [KeyID: Entry] = [:]
 
-    /// The size of a slice of a key's rate: what flows into the bucket in this number of seconds.
+    /// The size of a slice, in seconds: it holds as many emails as flow into the key's bucket in this time.
     static var sliceTime: Double { 0.1 }
-    /// The largest number of keys with a slice or a query. For a further key the store is asked for each message.
+    /// The largest number of keys with a slice or a query. For any other key, the store is asked about each message.
     static var maximumKeys: Int { 10_000 }
     /// The largest number of messages of one key that wait for the store.
     static var maximumWaiting: Int { 1000 }
 
-    /// Takes the emails from the slice if it has enough, and returns whether it had. No request overtakes the requests
-    /// that wait.
+    /// Takes the emails from the slice if it has enough, and returns whether it had. Takes nothing while requests wait,
+    /// so that none of them is overtaken.
     mutating func take(_ emails: Int, key: KeyID, limits: SendingLimits, at now: MonotonicTime) -> Bool {
         guard var entry = entries[key], entry.waiting.isEmpty, entry.limits == limits, entry.left >= emails,
             now < entry.until
@@ -104,7 +104,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         var outcomes: [Outcome] = []
         switch result {
         case .failure(let error):
-            // The store would fail the other requests too, one after another.
+            // The queries for the other requests would fail too, one after another.
             outcomes = entry.waiting.map { Outcome(waiter: $0.waiter, result: .failure(error)) }
             entry.waiting = []
         case .success(let given):
@@ -172,7 +172,7 @@ struct RateSlices<Waiter: Sendable>: Sendable {
         return remove(key, entry)
     }
 
-    /// Removes and returns the rest of slices that expire before a moment, or of all slices.
+    /// Removes and returns the rest of the slices that expire before `moment`; nil: the rest of all slices.
     mutating func removeUnused(expiringBefore moment: MonotonicTime?) -> [Unused] {
         let over = entries.filter { entry in moment.map { entry.value.until < $0 } ?? true }
         return over.compactMap { remove($0.key, $0.value) }

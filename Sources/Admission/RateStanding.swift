@@ -1,13 +1,13 @@
 import RelayCore
 
 extension Admission {
-    /// The part of a batch's emails that one message may use. They were taken from the rate for the whole batch. The
-    /// part goes back when it is released, unless the message was queued.
+    /// The part of a batch's emails that one message may use. The emails were taken from the rate for the whole batch
+    /// at once. When a share is released, its part goes back to the rate, unless the message is in the queue.
     public struct RateShare: Sendable {
         let reservation: KeyRates.Reservation
     }
 
-    /// The state of a key's rate at one time.
+    /// The state of a key's rate at one moment.
     public struct RateStanding: Hashable, Sendable {
         /// The key's limits.
         public var limits: SendingLimits

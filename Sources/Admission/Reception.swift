@@ -21,9 +21,10 @@ extension Admission {
     /// Begins a message. Checks first whether the key is still valid and may send from this address.
     ///
     /// - Parameters:
-    ///   - maximumRecipients: the limit that the client was told earlier; nil: the limit of the present settings.
-    ///   - options: the client's requests besides the message. Tags that the message's header names are added. If the
-    ///     header names a time too, the time of the options counts.
+    ///   - maximumRecipients: the limit that the face has announced to the client; nil: the limit of the present
+    ///     settings.
+    ///   - options: what the client requests in addition to the sending. Tags that the message's header names are
+    ///     added. If both the options and the header name a time, the time in the options counts.
     public func begin(
         from path: ReversePath, origin: Origin, _ grant: Grant, maximumRecipients: Int? = nil,
         options: SubmissionOptions = SubmissionOptions()
@@ -41,9 +42,9 @@ extension Admission {
     ///
     /// A value without I/O and tasks. A face passes in recipients and content, and follows the answers: bring more,
     /// write a piece to the spool, wait, refuse. Only a reception can make a ``CompleteMessage``, and
-    /// `Admission.submit` takes nothing else. So no face can forget the limit of recipients, the key's rate, the check
-    /// of the header's authors or the fingerprint of a repeat. Each refusal that a reception returns has been counted
-    /// and logged.
+    /// `Admission.submit` accepts nothing else. So no face can forget the limit of recipients, the key's rate, the
+    /// check of the header's authors or the fingerprint of a repeat. Each refusal that a reception returns has already
+    /// been counted and logged.
     ///
     /// A face that drops a reception, at any point, gives the message up. The emails that were taken from the key's
     /// rate then go back.
@@ -134,11 +135,11 @@ extension Admission {
         /// Up to this number, recipients are compared one by one, which costs less than hashing them.
         private static let fewRecipients = 16
 
-        /// Whether the content may come.
+        /// Whether the face may pass in the content.
         public enum Opening: Sendable {
             /// Bring the content.
             case now
-            /// Bring the content after this time, not earlier. The place in the rate is reserved.
+            /// Bring the content after this delay, not earlier. The emails are already taken from the key's rate.
             case after(Duration)
             /// Pass this question to ``Admission/ask(_:completion:)``, and the answer to ``Reception/opened(_:)``.
             case ask(RateQuestion)
@@ -162,7 +163,7 @@ extension Admission {
             }
         }
 
-        /// Takes the store's answer and continues as ``open(maximumDelay:)`` does, but never returns a question. If the
+        /// Takes the store's answer and continues as ``open(maximumDelay:)`` does, but never returns `.ask`. If the
         /// message was given up in the meantime, the emails that were taken go back.
         public mutating func opened(_ answer: RateAnswer) -> Opening {
             guard case .asking = phase else { return .refused(.storageUnavailable) }
@@ -259,10 +260,10 @@ extension Admission {
             return Content(id: id, reservation: reservation, intake: intake)
         }
 
-        /// The piece is in the spool. Call ``next()`` afterwards.
+        /// Reports that the piece is in the spool. Call ``next()`` afterwards.
         public mutating func pieceWritten() { spooled(.written) }
 
-        /// The spool failed, so the message will be refused at its end. Call ``next()`` afterwards.
+        /// Reports that the spool failed. The message will be refused at its end. Call ``next()`` afterwards.
         public mutating func spoolFailed() { spooled(.failed) }
 
         private mutating func spooled(_ spool: Spool) {
@@ -310,7 +311,7 @@ extension Admission {
             case spool([UInt8], IncompleteMessage)
         }
 
-        /// All content has arrived. Decides on the message.
+        /// Ends the content and decides on the message.
         ///
         /// - Parameter defect: a defect of the content that the face found. A message that is also too large is refused
         ///   for its size.
@@ -399,14 +400,15 @@ extension Admission {
         fileprivate let grant: Grant
         fileprivate let admission: Admission
 
-        /// The spool has been synced.
+        /// Call this when the spool has been synced. Returns the message, which must then be submitted.
         public func spooled(_ body: SpooledBody) -> CompleteMessage {
             var message = self
             message.submission.body = .spooled(body)
             return CompleteMessage(message)
         }
 
-        /// The last piece could not be written or synced.
+        /// Call this when the last piece could not be written or synced. Returns the refusal, which has already been
+        /// counted and logged.
         public func spoolFailed() -> Refusal {
             reservation.giveBack()
             admission.tell(.storageUnavailable, client: submission.client, key: submission.key)

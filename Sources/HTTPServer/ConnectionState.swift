@@ -16,7 +16,7 @@ package struct HTTPTimeouts: Sendable {
     var response = TimeAmount.seconds(60)
     /// How long the rest of a body is read after the response was sent, so that the client can read the response.
     var linger = TimeAmount.seconds(5)
-    /// The most octets of that rest of a body that are read.
+    /// The largest number of octets of that rest of a body that are read.
     var lingerOctets = 32 << 20
 }
 
@@ -116,7 +116,7 @@ package struct HTTPConnectionState: Sendable {
         }
     }
 
-    /// The relay stops reading for the moment because it is still working on earlier data, or it resumes reading.
+    /// Records that the relay pauses reading because it is still working on earlier data, or that it resumes reading.
     mutating func reading(_ reads: Bool, at now: NIODeadline) {
         guard case .receiving(var body, let answer) = phase else { return }
         if reads, let since = body.holdsUpSince {

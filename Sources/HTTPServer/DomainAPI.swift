@@ -78,7 +78,7 @@ struct DomainAPI: Sendable {
         }
     }
 
-    /// Runs `body`. If the key has been refused in the meantime, it gets nothing.
+    /// Runs `body`. If the key has become invalid in the meantime, the answer is a refusal.
     ///
     /// - Parameter name: the domain that is asked for. A domain that the key may not use is refused before SES or the
     ///   store is asked, so the answer does not reveal whether it exists.

@@ -3,7 +3,7 @@ import InternetMessage
 
 /// What a path below `/v1/email/domains` and a method ask for.
 enum DomainRoute: Hashable, Sendable {
-    /// This one needs a body.
+    /// The only request that needs a body.
     case create
     case act(Action)
 
@@ -15,7 +15,7 @@ enum DomainRoute: Hashable, Sendable {
 
     static let path = "/v1/email/domains"
 
-    /// Nil for a path outside of it.
+    /// Nil for a path that does not begin with `path`.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(DomainRoute.path) else { return nil }
         let rest = path.dropFirst(DomainRoute.path.count)

@@ -33,7 +33,7 @@ struct EmailPlaces {
         case .bcc(let index): bcc[index]
         case .replyTo(let index): replyTo[index]
         case .subject: subject ?? email.appending("subject")
-        // A mistake in the text has the same place as a missing body.
+        // A mistake in the text is reported at the same place as a missing body.
         case .body, .text: body ?? email.appending("text")
         case .html: body ?? email.appending("html")
         case .attachments: email.appending("attachments")

@@ -76,7 +76,8 @@ struct EmailReader {
         return time
     }
 
-    /// The most elements of `tags`. A tag that occurs twice counts once, so there may be more elements than tags.
+    /// The largest number of elements of `tags`. A tag that occurs twice counts once, so there may be more elements
+    /// than tags.
     static let maximumTagElements = 4 * MessageTags.maximumCount
 
     mutating func tags(_ fields: Fields) -> [String] {
@@ -145,8 +146,8 @@ struct EmailReader {
         let attachments = attachments(fields)
         let headers = headers(fields)
 
-        // If the author is missing, a recipient takes its place, so that all other mistakes are reported at the same
-        // time.
+        // If the author is missing, a recipient's address is used as the author, so that all other mistakes are
+        // reported at the same time.
         guard let author = from ?? to.first?.value else { return nil }
         let email = Email(
             from: author, to: to.map(\.value), cc: cc.map(\.value), bcc: bcc.map(\.value),

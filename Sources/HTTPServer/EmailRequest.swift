@@ -9,9 +9,9 @@ struct EmailRequest: Sendable {
     struct Context: Sendable {
         /// The current time, with which `scheduled_at` is compared.
         var now: Timestamp
-        /// The most recipients of one message, in `to`, `cc` and `bcc` together.
+        /// The largest number of recipients of one message, in `to`, `cc` and `bcc` together.
         var maximumRecipients: Int
-        /// The most mistakes that are reported.
+        /// The largest number of mistakes that are reported.
         var maximumMistakes = ValidationErrors.limit
         /// The templates that the request refers to.
         var templates = RequestTemplates()
@@ -19,7 +19,7 @@ struct EmailRequest: Sendable {
     }
 
     var email: Email
-    /// The template that it was made from, with the version; nil: no template.
+    /// The template that the email was made from, with the version; nil: no template.
     var template: TemplateReference?
     /// The octets that the template produced from its values.
     private(set) var renderedSize = 0
@@ -118,7 +118,7 @@ struct EmailBatch: Sendable {
 
     static let sizes = 1...100
 
-    /// - Throws: ``EmailRequestFailure`` if it is not a batch, or has no emails or too many.
+    /// - Throws: ``EmailRequestFailure`` if the document is not a batch, or has no emails or too many.
     init(
         _ document: JSON, idempotencyKey header: IdempotencyKey?, _ context: EmailRequest.Context
     ) throws(EmailRequestFailure) {

@@ -29,11 +29,11 @@ package struct HTTPPipeline: Sendable {
         self.logger = quiet
     }
 
-    /// The most octets of a request's header, a multiple of 1024.
+    /// The largest number of octets of a request's header, a multiple of 1024.
     static let maximumHeaderSize = 32 * 1024
     static let maximumHeaderFields = 200
-    /// The most octets of one read from the socket. A connection whose body arrives faster than it is stored has a few
-    /// such pieces in memory.
+    /// The largest number of octets of one read from the socket. A connection whose body arrives faster than it is
+    /// stored has a few such pieces in memory.
     private static let readSize = 16 * 1024
 
     /// Adds the handlers to a connection that has just been accepted, on its event loop.

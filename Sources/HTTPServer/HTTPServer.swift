@@ -56,7 +56,7 @@ public final class HTTPServer: Sendable {
         return HTTPServer(listeners: bound, service: service)
     }
 
-    /// The most octets of large bodies that are in memory at a time.
+    /// The largest number of octets of large bodies that are in memory at a time.
     private static let largeBodies = 48 << 20
 
     /// The address that clients of a Unix socket get: they are processes on this machine.

@@ -2,9 +2,9 @@ import RelayCore
 
 /// The limits and rules for clients of the HTTP face.
 public struct HTTPServerConfiguration: Sendable {
-    /// The most octets of a composed message.
+    /// The largest number of octets of a composed message.
     public var maximumMessageSize: Int
-    /// The most recipients of one email, in `to`, `cc` and `bcc` together.
+    /// The largest number of recipients of one email, in `to`, `cc` and `bcc` together.
     public var maximumRecipients: Int
     /// Networks that may use HTTP without TLS, and whose `X-Forwarded-For` is trusted.
     public var trustedProxies: [NetworkBlock]
@@ -24,7 +24,7 @@ public struct HTTPServerConfiguration: Sendable {
         self.webhookAddresses = webhookAddresses
     }
 
-    /// The most octets of a request's body: the base64 of a message of the largest size, with room for the rest of the
-    /// document.
+    /// The largest number of octets of a request's body: the base64 of a message of the largest size, with room for the
+    /// rest of the document.
     public var maximumBodySize: Int { maximumMessageSize / 3 * 4 + (1 << 20) }
 }

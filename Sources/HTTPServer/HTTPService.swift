@@ -29,7 +29,7 @@ struct HTTPService: Sendable {
 
     var log: ClientLog { admission.clientLog }
 
-    /// Counts and logs a refusal. For reasons that SMTP has too, Admission counts and logs.
+    /// Counts and logs a refusal. A refusal for a reason that SMTP also has is counted and logged by Admission.
     func tell(_ problem: Problem, client: IPAddress, key: KeyID?) {
         // Without the full stop, like all log lines.
         let text = problem.detail.hasSuffix(".") ? String(problem.detail.dropLast()) : problem.detail
@@ -93,8 +93,8 @@ extension HTTPService {
         case .secured(let info): observe(.secured(info.version, resumed: info.resumed))
         case .tlsFailed(let error):
             observe(.tlsFailed(error.code))
-            // An operator searches for failed TLS handshakes. A client that closed the connection, or only checked
-            // whether the port is open, is normal.
+            // Failed TLS handshakes are logged, because an operator searches for them. It is normal that a client
+            // closes the connection, or only checks whether the port is open, so this is logged at level debug.
             let isUsual = [.closed, .truncated, .notBegun].contains(error.code)
             log.write(
                 isUsual ? .debug : .info, "connection failed", client: peer, kind: "\(error.code)",

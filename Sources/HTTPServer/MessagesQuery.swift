@@ -60,7 +60,8 @@ struct MessagesQuery: Hashable, Sendable {
             }
             cursor = id
         case "status":
-            // One suppressed recipient is enough, as for the other statuses that follow from events.
+            // `suppressed` is read as the status of a recipient: one suppressed recipient is enough, as for the
+            // statuses that follow from events.
             if let asked = MessageStatus(rawValue: text), asked != .suppressed {
                 state = asked.state(in: environment)
             } else if let asked = RecipientStatus(rawValue: text) {

@@ -3,9 +3,9 @@ import NIOHTTP1
 
 /// Ends the connection after the response if no other request can follow.
 ///
-/// A client of HTTP/1.0 expects that (RFC 9112 section 9.3). NIO's decoder also reads nothing after a request that asks
-/// for another protocol (`Upgrade`, CONNECT), so the client must not send anything after it. Java's HTTP client asks
-/// for HTTP/2 by default.
+/// A client of HTTP/1.0 expects that the connection ends (RFC 9112 section 9.3). NIO's decoder also reads nothing after
+/// a request that asks for another protocol (`Upgrade`, CONNECT), so the client must not send anything after it. Java's
+/// HTTP client asks for HTTP/2 by default.
 ///
 /// It stands in front of HTTPTypes' codec, which does not pass on the version.
 final class OldVersionHandler: ChannelInboundHandler, RemovableChannelHandler, Sendable {

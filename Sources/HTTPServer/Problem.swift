@@ -46,7 +46,7 @@ package struct Problem: Error, Hashable, Sendable {
     /// A URI that names the reason (RFC 9457 section 3.1.1).
     var type: String { "urn:hiveku:relay:problem:\(code.word)" }
 
-    /// A short text. All problems of a type have the same.
+    /// A short text. All problems of a type have the same title.
     var title: String { code.title }
 }
 

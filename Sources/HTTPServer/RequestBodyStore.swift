@@ -17,19 +17,19 @@ struct RequestBodyStore: Sendable {
         case tooLarge
         /// A file for the body can't be created, written or read. The value is the system's error number.
         case storage(CInt)
-        /// The remaining space is reserved for others.
+        /// The disk has no space for the body, or its remaining space is reserved.
         case noSpace(Refusal)
     }
 
     /// The directory for files that are deleted while they are in use.
     let directory: String
-    /// The most octets of a body.
+    /// The largest number of octets of a body.
     let limit: Int
     let turns: LargeBodyTurns
     /// Why there is no space for this many octets; nil if there is. Returns at once.
     let refusalOfSpace: @Sendable (Int) -> Refusal?
 
-    /// The most octets of a body that are kept in memory.
+    /// The largest number of octets of a body that are kept in memory.
     static let inlineLimit = 128 * 1024
 
     /// Reads the whole body, and passes it to `work`. Only a few large bodies are in memory at the same time.
@@ -80,7 +80,7 @@ package actor LargeBodyTurns {
     private let capacity: Int
     private var waiting: [(octets: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
-    /// - Parameter capacity: the most octets of large bodies in memory at a time.
+    /// - Parameter capacity: the largest number of octets of large bodies in memory at a time.
     package init(capacity: Int) {
         self.capacity = capacity
         octetsLeft = capacity
@@ -114,12 +114,12 @@ package actor LargeBodyTurns {
     }
 }
 
-/// A file without a name. It disappears with the process, however that ends.
+/// A file without a name. It disappears with the process, however the process ends.
 private struct ScratchFile: Sendable {
     private let descriptor: CInt
 
-    // Not imported from <fcntl.h>, where it depends on other macros. The value is the same on every Linux except some
-    // on MIPS, SPARC and Alpha.
+    // O_TMPFILE, which Swift does not import from <fcntl.h> because its definition there depends on other macros. The
+    // value is the same on every Linux except some on MIPS, SPARC and Alpha.
     private static let temporary: CInt = 0o20200000
 
     static func make(in directory: String) async throws -> ScratchFile {

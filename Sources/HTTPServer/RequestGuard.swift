@@ -68,7 +68,7 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         if state.isReceiving { context.fireErrorCaught(RequestCutOff()) }
     }
 
-    /// If the client is still to receive the last response, the connection stays open for as long as that takes.
+    /// While the rest of a request is read so that the client can receive the last response, the connection stays open.
     package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard mode == .all, state.isLingering else { return context.close(mode: mode, promise: promise) }
         guard let promise else { return }
@@ -210,8 +210,8 @@ package final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler 
         context.write(wrapOutboundOut(.body(rest)), promise: promise)
     }
 
-    /// The most octets of a piece of a response. A client that receives each piece within ``HTTPTimeouts/response`` is
-    /// fast enough.
+    /// The largest number of octets of a piece of a response. A client that receives each piece within
+    /// ``HTTPTimeouts/response`` is fast enough.
     private static let pieceSize = 32 * 1024
 
     private func drop(_ promise: EventLoopPromise<Void>?) { promise?.fail(ChannelError.ioOnClosedChannel) }

@@ -7,14 +7,14 @@ struct RequestTemplates: Sendable {
     enum Found: Sendable {
         /// The template, with the version that was found.
         case parsed(ParsedTemplate, TemplateReference)
-        /// Another version of the relay saved it, and this one can't use it. The reason is a sentence with its full
-        /// stop.
+        /// Another version of the relay saved the template, and this version can't use it. The reason is a sentence
+        /// with its full stop.
         case unusable(String)
     }
 
     private var found: [TemplateReference: Found] = [:]
 
-    /// The most different templates of a request. Each may have 2 MiB.
+    /// The largest number of different templates that a request may name. Each can have 2 MiB.
     static let mostReferences = 20
 
     init() {}
@@ -40,7 +40,7 @@ struct RequestTemplates: Sendable {
         return references
     }
 
-    /// Octets that the emails of a request have without their values.
+    /// The smallest number of octets that the emails of a request can have: those of their templates without any value.
     func leastSize(of document: JSON) -> Int {
         RequestTemplates.emails(in: document).reduce(0) { size, email in
             guard let reference = RequestTemplates.reference(of: email),
@@ -50,7 +50,7 @@ struct RequestTemplates: Sendable {
         }
     }
 
-    /// What may be an email: the document, or an element of a batch.
+    /// The values of the document that may be emails: the document itself, or the elements of a batch.
     private static func emails(in document: JSON) -> [JSON] {
         switch document {
         case .array(let elements): elements
@@ -69,11 +69,11 @@ struct RequestTemplates: Sendable {
 
 /// How many octets may be made from templates for one request.
 struct RenderingRoom: Sendable {
-    /// The most octets of one email's subject, html and text together.
+    /// The largest number of octets of one email's subject, html and text together.
     var perEmail: Int
-    /// The most octets of all emails of the request together.
+    /// The largest number of octets of all emails of the request together.
     var total: Int
-    /// How many of them are left.
+    /// How many octets of `total` are left.
     var left: Int
 
     init(perEmail: Int, total: Int) {

@@ -10,7 +10,7 @@ protocol RequestWithBody: Sendable {
     /// Why the body is refused before it is read; nil if it is not.
     func refusal(of fields: HTTPFields) -> Problem?
     func answer(_ octets: [UInt8], _ fields: HTTPFields) async -> HTTPAnswer
-    /// Adds the fields to an answer that every answer of this request has.
+    /// Adds to an answer the header fields that every answer to this request has.
     func completed(_ answer: HTTPAnswer) async -> HTTPAnswer
 }
 
@@ -26,7 +26,8 @@ extension RequestWithBody {
 }
 
 extension HTTPFields {
-    /// The announced length; 0 if there is none. A number that is too large for an integer is too large in any case.
+    /// The announced length; 0 if there is none. A number that does not fit into an `Int` becomes `Int.max`, which
+    /// exceeds every limit.
     var bodyLength: Int { self[.contentLength].map { Int($0) ?? .max } ?? 0 }
 
     /// Whether the body is declared as JSON (RFC 8259 section 11). UTF-8 is the only charset that it can have.

@@ -6,7 +6,7 @@ import StrictJSON
 /// do.
 protocol ResourceRequest: RequestWithBody {
     var configuration: HTTPServerConfiguration { get }
-    /// The most octets of a body. By default it is small enough to stay in memory.
+    /// The largest number of octets of a body. By default it is small enough to stay in memory.
     static var maximumBodySize: Int { get }
     /// - Throws: ``EmailRequestFailure`` with all mistakes in the document at once.
     func answer(_ document: JSON) async throws(EmailRequestFailure) -> HTTPAnswer

@@ -62,7 +62,7 @@ enum Route: Hashable, Sendable {
         return .otherMethod(allowed: allowed.joined(separator: ", "))
     }
 
-    /// The scope that a key needs for it; nil if none is needed.
+    /// The scope that a key needs for the route; nil if no key is needed.
     var scope: Scope? {
         switch self {
         case .send, .messages, .message, .cancel, .suppressions, .tags: .send

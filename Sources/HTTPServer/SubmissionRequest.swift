@@ -46,8 +46,8 @@ struct SubmissionRequest: RequestWithBody {
         return await answer(document, fields, references)
     }
 
-    /// Answers a request that names templates. The emails are larger than the request, so only a limited size is made at
-    /// once. For more, the request waits for its turn.
+    /// Answers a request that names templates. The emails can be much larger than the request. So if they exceed
+    /// `roomWithoutTurn`, the request waits for a turn.
     private func answer(_ document: JSON, _ fields: HTTPFields, _ references: [TemplateReference]) async -> HTTPAnswer {
         do {
             let small = SubmissionRequest.roomWithoutTurn
@@ -82,7 +82,7 @@ struct SubmissionRequest: RequestWithBody {
         EmailRequest.Context(now: api.service.clock.now(), maximumRecipients: configuration.maximumRecipients)
     }
 
-    /// Nil where the templates have more octets.
+    /// The templates that the request names. Nil if their bodies together have more than `most` octets.
     private func templates(_ references: [TemplateReference], most: Int) async throws -> RequestTemplates? {
         var templates = RequestTemplates()
         let owner = api.caller.grant.key.templateOwner
@@ -173,7 +173,7 @@ extension HTTPAnswer {
 }
 
 extension SentEmail {
-    /// The members of its answer.
+    /// The members of the answer that describe the email.
     fileprivate var members: [JSONObject.Member] {
         [
             .init("messageId", JSON(id.external)),

@@ -63,8 +63,8 @@ struct SuppressionAPI: Sendable {
         }
     }
 
-    /// Runs `body`, which returns nil if the address is not on the list. If the key has been refused in the meantime,
-    /// it gets nothing.
+    /// Runs `body`, which returns nil if the address is not on the list. If the key has become invalid in the meantime,
+    /// the answer is a refusal.
     private func looked(_ body: () async throws -> HTTPAnswer?) async -> HTTPAnswer {
         do {
             let answer = try await body()

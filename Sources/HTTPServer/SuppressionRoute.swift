@@ -5,7 +5,7 @@ import MessageComposition
 /// What a path below `/v1/email/suppressions` and a method ask for.
 enum SuppressionRoute: Hashable, Sendable {
     case list
-    /// This one needs a body.
+    /// The only request that needs a body.
     case create
     /// The address in the form in which it is listed.
     case show(String)
@@ -13,7 +13,7 @@ enum SuppressionRoute: Hashable, Sendable {
 
     static let path = "/v1/email/suppressions"
 
-    /// Nil for a path outside of it.
+    /// Nil for a path that does not begin with `path`.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(SuppressionRoute.path) else { return nil }
         let rest = path.dropFirst(SuppressionRoute.path.count)

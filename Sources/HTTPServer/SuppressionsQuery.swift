@@ -9,7 +9,7 @@ struct SuppressionsQuery: Hashable, Sendable {
     var reason: SuppressionReason?
     var search: String?
 
-    /// The most characters of a search.
+    /// The largest number of characters of a search.
     static let longestSearch = 254
 
     static func read(_ query: some StringProtocol) -> Result<SuppressionsQuery, Problem> {

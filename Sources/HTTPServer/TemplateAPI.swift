@@ -6,7 +6,7 @@ import RelayCore
 import StrictJSON
 import Templates
 
-/// What a key can do with templates. It sees only those of its owner (``Key/templateOwner``).
+/// What a key can do with templates. A key sees only the templates of its owner (``Key/templateOwner``).
 struct TemplateAPI: Sendable {
     let api: EmailAPI
 
@@ -141,7 +141,7 @@ struct TemplateAPI: Sendable {
         await looked { _ in try await store.template(reference, of: owner).map { HTTPAnswer(.ok, JSON($0)) } }
     }
 
-    /// - Parameter limit: the most octets of the rendered email.
+    /// - Parameter limit: the largest number of octets of the rendered email.
     func render(_ id: TemplateID, _ fields: RenderFields, limit: Int) async -> HTTPAnswer {
         await looked { _ in
             guard let template = try await store.template(TemplateReference(id, version: fields.version), of: owner)
@@ -188,7 +188,7 @@ struct TemplateAPI: Sendable {
     }
 
     /// Runs `body`, which returns nil if the key has no such template, and throws a mistake of the request. If the key
-    /// has been refused in the meantime, it gets nothing.
+    /// has become invalid in the meantime, the answer is a refusal.
     private func looked(_ body: (Timestamp) async throws -> HTTPAnswer?) async -> HTTPAnswer {
         do {
             let answer = try await body(now)

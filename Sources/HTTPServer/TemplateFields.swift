@@ -6,10 +6,10 @@ import Templates
 struct TemplateFields: Sendable {
     /// What a request does with an optional field of a template.
     enum Change<Value: Sendable>: Sendable {
-        /// It is missing: the field stays as it is.
+        /// The request does not have the field: the template's field stays as it is.
         case none
         case set(Value)
-        /// It is null: the field is removed.
+        /// The request has null: the template's field is removed.
         case remove
     }
 
@@ -22,9 +22,9 @@ struct TemplateFields: Sendable {
     private(set) var from = Change<String>.none
     private(set) var replyTo = Change<[String]>.none
 
-    /// - Parameter isComplete: whether the template is created from it, so that `name` is required.
-    /// - Throws: ``EmailRequestFailure`` with all mistakes that can be found without the template; ``content(from:)``
-    ///   finds the others.
+    /// - Parameter isComplete: whether a template is created from the document, so that `name` is required.
+    /// - Throws: ``EmailRequestFailure`` with all mistakes that can be found without the template that is changed.
+    ///   `checked(_:)` finds the others.
     init(_ document: JSON, isComplete: Bool) throws(EmailRequestFailure) {
         var reader = EmailReader.ofFields
         guard let fields = reader.object(document, at: .root, FieldNames.template, "A template") else {
@@ -38,7 +38,7 @@ struct TemplateFields: Sendable {
         replyTo = TemplateFields.change(fields, "reply_to") { reader.replyTo(fields) }
         variables = TemplateFields.change(fields, "variables") { reader.variables(fields) }
         if isComplete {
-            // Reported together with the mistakes that were found here.
+            // The mistakes that `checked` finds are reported together with those that were found above.
             do throws(EmailRequestFailure) {
                 _ = try checked(TemplateContent())
             } catch {
@@ -79,7 +79,8 @@ struct TemplateFields: Sendable {
         }
         switch variables {
         case .none:
-            // A variable without any placeholder would be required in vain.
+            // A variable without a placeholder is removed: otherwise requests would have to give a value that is not
+            // used.
             let used = ParsedTemplate.names(in: changed)
             changed.variables.removeAll { !used.contains($0.name) }
         case .set(let declared): changed.variables = declared

@@ -17,7 +17,7 @@ enum TemplateRoute: Hashable, Sendable {
 
     static let path = "/v1/email/templates"
 
-    /// Nil for a path outside of it.
+    /// Nil for a path that does not begin with `path`.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(TemplateRoute.path) else { return nil }
         let rest = path.dropFirst(TemplateRoute.path.count)

@@ -59,10 +59,10 @@ enum EmailRequestFailure: Error, Hashable, Sendable {
 /// Collects the mistakes in a document, so that all are reported at once.
 struct ValidationErrors {
     private(set) var all: [ValidationError] = []
-    /// The most mistakes that are reported, at least 1.
+    /// The largest number of mistakes that are reported, at least 1.
     private let limit: Int
 
-    /// The most mistakes that are reported for one document: it may have 100,000 values.
+    /// The largest number of mistakes that are reported for one document: it may have 100,000 values.
     static let limit = 100
 
     init(limit: Int = ValidationErrors.limit) { self.limit = max(1, limit) }

@@ -5,7 +5,7 @@ import NIOCore
 import RelayCore
 import StrictJSON
 
-/// What a key can do with its webhooks. It sees only its own.
+/// What a key can do with its webhooks. A key sees only its own webhooks.
 struct WebhookAPI: Sendable {
     let api: EmailAPI
 
@@ -129,8 +129,8 @@ struct WebhookAPI: Sendable {
         return webhook
     }
 
-    /// Runs `body`, which returns nil if the key has no such webhook. If the key has been refused in the meantime, it
-    /// gets nothing.
+    /// Runs `body`, which returns nil if the key has no such webhook. If the key has become invalid in the meantime,
+    /// the answer is a refusal.
     private func looked(_ body: (Timestamp) async throws -> HTTPAnswer?) async -> HTTPAnswer {
         do {
             let answer = try await body(now)

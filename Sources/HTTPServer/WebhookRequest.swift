@@ -30,7 +30,7 @@ struct WebhookFields: Hashable, Sendable {
     var tags: [String]?
     var enabled: Bool?
 
-    /// - Parameter isComplete: whether the webhook is created from it, so that `url` is required.
+    /// - Parameter isComplete: whether a webhook is created from the document, so that `url` is required.
     /// - Throws: ``EmailRequestFailure`` with all mistakes at once.
     init(_ document: JSON, isComplete: Bool, policy: WebhookAddressPolicy) throws(EmailRequestFailure) {
         var reader = EmailReader.ofFields
@@ -100,7 +100,7 @@ struct WebhookFields: Hashable, Sendable {
         return all ? [] : events
     }
 
-    /// The most elements of `events`. Names may occur twice.
+    /// The largest number of elements of `events`. Names may occur twice.
     static let maximumEventElements = 40
 
     private static func enabled(_ fields: EmailReader.Fields, _ errors: inout ValidationErrors) -> Bool? {

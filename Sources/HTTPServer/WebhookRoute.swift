@@ -18,7 +18,7 @@ enum WebhookRoute: Hashable, Sendable {
 
     static let path = "/v1/email/webhooks"
 
-    /// Nil for a path outside of it.
+    /// Nil for a path that does not begin with `path`.
     static func find(_ method: HTTPRequest.Method, _ path: some StringProtocol) -> Route.Finding? {
         guard path.hasPrefix(WebhookRoute.path) else { return nil }
         let rest = path.dropFirst(WebhookRoute.path.count)

@@ -4,9 +4,9 @@ import HTTPServer
 struct Form: Sendable {
     private var fields: [(name: String, value: String)]
 
-    /// The most octets of a form's body.
+    /// The largest number of octets of a form's body.
     static let longestBody = 64 * 1024
-    /// The most octets of a form with a template, whose characters may take three octets each.
+    /// The largest number of octets of a form with a template. In a form, an octet can take three octets (`%C3`).
     static let longestTemplate = 7 << 20
 
     /// Nil for text that no browser sends.

@@ -13,7 +13,7 @@ enum FramedHTML {
         words.reduce(Array(html.utf8)) { replace($1, in: $0) }
     }
 
-    /// Puts `x-` before the letters of `word`, in upper or lower case.
+    /// Puts `x-` before the letters of `word` wherever it occurs, in upper or lower case.
     private static func replace(_ word: [UInt8], in octets: [UInt8]) -> [UInt8] {
         guard let first = word.first else { return octets }
         // In "<link", the x- goes after the bracket.

@@ -40,8 +40,8 @@ struct HTML: Sendable, Hashable, ExpressibleByStringInterpolation {
         mutating func appendInterpolation(lines text: String) { HTML.append(text, keepingLines: true, to: &self.text) }
     }
 
-    /// Replaces characters that would be markup with references. Control characters, and characters that change the
-    /// direction of text, become U+FFFD.
+    /// Replaces characters that would be markup by character references. Control characters, and characters that change
+    /// the direction of text, become U+FFFD.
     private static func append(_ text: String, keepingLines: Bool, to result: inout String) {
         escape(keepingLines ? printableLines(text) : printable(text), to: &result)
     }

@@ -4,7 +4,7 @@ import RelayCore
 /// The list of keys: what each one may do, how it is used, and what needs attention.
 enum KeysPage {
     private static let pageSize = 25
-    /// The most keys that are examined for a page that shows only keys that need attention.
+    /// The largest number of keys that are examined for a page that shows only keys that need attention.
     private static let mostLookedAt = 1000
 
     static func make(_ page: OperatorPage, _ query: Form, _ visitor: Visitor) async throws -> PageContent {
@@ -84,7 +84,7 @@ enum KeysPage {
             includesRevoked: view.includesRevoked, after: view.after, limit: view.onlyNotes ? 250 : pageSize + 1)
         guard view.onlyNotes else {
             let (store, asked) = (page.store, filter)
-            // A text that matches no name leads through all names.
+            // A search for a text that no name contains goes through all names, so it needs a turn.
             var records = try await page.turns.with(view.text.isEmpty ? 0 : 8 << 20) {
                 try await store.keyRecords(asked, now: now)
             }

@@ -6,7 +6,7 @@ import RelayCore
 
 /// The content of a message. All of it comes from outside and is treated as hostile.
 enum MessageContent {
-    /// The most octets of a message that are read for the page. Attachments after that are left out.
+    /// The largest number of octets of a message that are read for the page. Attachments after that are left out.
     private static let most = 2 << 20
 
     /// Nil if the content has been deleted in the meantime.

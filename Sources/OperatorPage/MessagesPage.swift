@@ -5,7 +5,8 @@ import RelayCore
 /// The list of messages, searched by recipient, subject, id, key and outcome.
 enum MessagesPage {
     private static let pageSize = 50
-    /// The most messages that are examined for a page. With more, a page would take too long if few of them match.
+    /// The largest number of messages that are examined for a page. With more, a page would take too long if few of
+    /// them match.
     private static let mostLookedAt = 2000
     /// The memory in octets that a search for words counts for. It is the whole capacity, so that only one search runs
     /// at a time: a prefix that a million messages share takes 20 MB during the search.
@@ -86,7 +87,8 @@ enum MessagesPage {
         return "<span class=\"address\">\(all.first ?? "")</span>\(rest)"
     }
 
-    /// The statuses of the recipients. If there are many, how many have which status, the worst first.
+    /// The statuses of the recipients. If the statuses differ, the number of recipients with each status, the bad ones
+    /// first.
     static func outcome(_ message: MessageRecord) -> HTML {
         let records = message.recipientRecords
         let statuses = Dictionary(grouping: records, by: \.status).mapValues(\.count)

@@ -30,7 +30,7 @@ struct OperatorPage: Sendable {
     /// The operator's address: on this machine, or at the end of a tunnel to it.
     static let local = IPAddress(ipv4: 0x7F00_0001)
 
-    /// - Throws: if the connection ends before the request does.
+    /// - Throws: if the connection ends before the whole request has arrived.
     func answer(_ request: Request) async throws -> PageAnswer {
         // A target with a host is meant for proxies (RFC 9112, section 3.2.2), and its host could differ from Host.
         guard request.head.path?.hasPrefix("/") == true else { return .whole(notice(.host)) }
@@ -184,7 +184,7 @@ struct OperatorPage: Sendable {
 
     // MARK: Signing in
 
-    /// The link, which works once and is exchanged for a session.
+    /// Answers a request with the operator's link. The link works once: the relay exchanges it for a session.
     private func signIn(_ request: Request) async -> HTTPAnswer {
         // A browser or a mail scanner that only previews a link must not use it up.
         guard request.method == .get else {
@@ -251,7 +251,7 @@ struct OperatorPage: Sendable {
 }
 
 extension PageRoute.Action {
-    /// The most octets of its form.
+    /// The largest number of octets of the action's form.
     fileprivate var longestForm: Int {
         switch self {
         case .createTemplate, .changeTemplate(_, .save), .previewTemplate: Form.longestTemplate

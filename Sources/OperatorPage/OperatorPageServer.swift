@@ -39,13 +39,13 @@ public final class OperatorPageServer: Sendable {
 
     private init(listeners: ListenerGroup<ListenPlace>) { self.listeners = listeners }
 
-    /// The address that it listens on, as text.
+    /// The address that the server listens on, as text.
     public var address: String { listeners.bound.first?.description ?? "" }
 
-    /// The port that it listens on; nil for a Unix socket.
+    /// The port that the server listens on; nil for a Unix socket.
     public var port: Int? { listeners.bound.first?.address?.port }
 
-    /// The most connections at a time. A browser opens six.
+    /// The largest number of connections that are open at a time. A browser opens six.
     private static let maximumConnections = 64
 
     /// - Parameters:

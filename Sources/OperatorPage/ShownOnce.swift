@@ -3,8 +3,8 @@ import RelayCore
 /// Holds new secrets until the page that shows each one has been fetched, and remembers which forms have already been
 /// processed.
 ///
-/// A form that makes a secret answers with a redirect, so that reloading the page does not make another one. Until then
-/// the secret waits here: only in memory, for a minute, and for one reader.
+/// A form that makes a secret answers with a redirect, so that reloading the page does not make another one. Until the
+/// page is fetched, the secret waits here: only in memory, for a minute, and for one reader.
 actor ShownOnce {
     enum Secret: Sendable {
         /// `previousUntil`: the time until which the old secret of a rotated key works.
@@ -35,7 +35,7 @@ actor ShownOnce {
     init(clock: any RelayClock) { self.clock = clock }
 
     /// Returns the page that this form has already led to. Returns nil if the form is new; it is then noted until
-    /// ``finish(_:at:_:)`` or ``forget(_:)``. If the same form is being processed, waits until that ends.
+    /// ``finish(_:at:_:)`` or ``forget(_:)``. If the same form is being processed, waits until the processing ends.
     func begin(_ form: String, _ path: String) async -> String? {
         let now = clock.now()
         entries = entries.filter { entry in
@@ -56,14 +56,14 @@ actor ShownOnce {
         return nil
     }
 
-    /// The form has been processed. If it is sent again, it leads to the same page.
+    /// Records that the form has been processed. If it is sent again, it leads to the same page.
     func finish(_ form: String, at path: String, _ secret: Secret? = nil) {
         let waiting = waiting(for: form)
         entries[form] = Entry(path: path, work: .done(secret), until: clock.now() + ShownOnce.life)
         for continuation in waiting { continuation.resume() }
     }
 
-    /// The form has failed and may be sent again.
+    /// Records that the form has failed. It may be sent again.
     func forget(_ form: String) {
         let waiting = waiting(for: form)
         entries[form] = nil
@@ -74,7 +74,7 @@ actor ShownOnce {
         if case .underWay(let waiting) = entries[form]?.work { waiting } else { [] }
     }
 
-    /// The secret, for the first request for the page.
+    /// Returns the secret to the first request for the page, and nil to every later one.
     func take(_ path: String) -> Secret? {
         guard let (form, found) = entries.first(where: { $0.value.path == path }), found.until > clock.now(),
             case .done(let secret?) = found.work

@@ -36,7 +36,7 @@ enum TemplateEditor {
             version = String(template.version)
         }
 
-        /// A browser ends each line with CRLF.
+        /// A browser ends each line with CRLF, which becomes LF here.
         init(_ form: Form) {
             func lines(_ name: String) -> String { form.raw(name).replacing("\r\n", with: "\n") }
             name = form["name"]

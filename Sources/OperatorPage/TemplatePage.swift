@@ -149,7 +149,7 @@ enum TemplatePage {
                 """)
     }
 
-    /// The most lines that are shown of a part.
+    /// The largest number of lines that are shown of a part.
     private static let mostLines = 2000
 
     private static func hunks(_ diff: LineDiff) -> HTML {

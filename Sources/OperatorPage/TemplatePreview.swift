@@ -9,7 +9,7 @@ import Templates
 enum TemplatePreview {
     /// The memory that one preview may need while it is made, in octets.
     static let octets = 8 << 20
-    /// The most octets of the rendered email: enough for the largest template with ordinary values.
+    /// The largest number of octets of the rendered email: enough for the largest template with ordinary values.
     private static let longest = 4 << 20
 
     /// The stored template with sample values.

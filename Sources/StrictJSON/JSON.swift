@@ -90,7 +90,8 @@ public struct JSONObject: Hashable, Sendable {
     /// - Precondition: no name occurs twice. This is not checked.
     public init(_ members: [Member] = []) { self.members = members }
 
-    /// The value of the member with this name, or nil. The time is proportional to the number of members.
+    /// The value of the member with this name, or nil if there is no such member. The time is proportional to the
+    /// number of members.
     public subscript(name: String) -> JSON? {
         members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }

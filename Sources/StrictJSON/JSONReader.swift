@@ -2,7 +2,7 @@ extension JSON {
     /// Reads one document (RFC 8259): one value, with optional white space around it, in UTF-8 without a byte order
     /// mark.
     ///
-    /// It is stricter than other readers. No name may occur twice in one object, because two readers could use
+    /// This reader is stricter than most. No name may occur twice in one object, because two readers could use
     /// different values. The octets must be valid UTF-8, and an escape may not be half of a surrogate pair.
     ///
     /// - Throws: ``JSONError`` with the first mistake.
@@ -21,7 +21,7 @@ extension JSON {
     }
 }
 
-/// A mistake at an index of the document. Line and column are computed only when they are reported.
+/// A mistake at an index of the document. Its line and column are computed only when the mistake is reported.
 private struct JSONMistake: Error {
     var explanation: String
     var index: Int
@@ -102,7 +102,7 @@ private struct JSONReader {
             throw JSONMistake("Arrays and objects are nested more than \(depthLimit) deep", at: index)
         }
         depth += 1
-        // Now after the opening bracket.
+        // Moves past the opening bracket.
         index += 1
         skipWhiteSpace()
         let value = try read(&self)

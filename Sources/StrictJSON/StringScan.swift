@@ -3,14 +3,14 @@ enum StringScan {
     /// The first index from `start` on whose octet is not plain text: a quotation mark, a backslash, a control
     /// character or an octet above 127. The end index if there is none.
     ///
-    /// It looks at eight octets at a time, because an attachment is one string of millions of octets.
+    /// The function looks at eight octets at a time, because an attachment is one string of millions of octets.
     static func endOfPlainText(in bytes: ArraySlice<UInt8>, from start: Int) -> Int {
         bytes.withUnsafeBytes { octets in
             var index = start - bytes.startIndex
             while index + 8 <= octets.count {
                 let word = UInt64(littleEndian: octets.loadUnaligned(fromByteOffset: index, as: UInt64.self))
                 // The high bit of each octet that is not plain text. A borrow can reach the octets above such an octet,
-                // but no others, so the lowest one is correct.
+                // but no others, so the lowest bit that is set is correct.
                 let special =
                     ((word ^ quotes) &- ones) | ((word ^ backslashes) &- ones) | (word &- blanks) | word
                 let marked = special & highBits
@@ -32,7 +32,7 @@ enum StringScan {
         octet >= 0x20 && octet < 0x80 && octet != UInt8(ascii: "\"") && octet != UInt8(ascii: "\\")
     }
 
-    /// The length in octets of the scalar that begins at `index`, whose octet is above 127. Nil if it is not
+    /// The length in octets of the scalar that begins at `index`, whose octet is above 127. Nil if the scalar is not
     /// well-formed (Unicode, table 3-7): if it is cut off, overlong, a surrogate or beyond U+10FFFF.
     static func lengthOfScalar(in bytes: ArraySlice<UInt8>, at index: Int) -> Int? {
         let second: ClosedRange<UInt8>

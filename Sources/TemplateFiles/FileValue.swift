@@ -40,7 +40,7 @@ public struct FilePlace: Hashable, Sendable, CustomStringConvertible {
     public var file: String
     /// The number of the line, from 1 on. Nil if the place is the whole file or a pointer.
     public var line: Int?
-    /// The number of the character in its line, from 1 on. It is not shown without a line.
+    /// The number of the character in its line, from 1 on. The column is not shown if there is no line.
     public var column: Int?
     /// The JSON pointer (RFC 6901), such as `/variables/0`.
     public var pointer: String?

@@ -40,7 +40,7 @@ extension TemplateFiles {
 
 /// Writes a text as a scalar of YAML 1.1.
 enum YAMLString {
-    /// The text, in double quotes unless every reader takes it for a text without them.
+    /// The text as a scalar: without quotes if every reader then reads it as a text, and otherwise in double quotes.
     static func written(_ text: String) -> String { isPlain(text) ? text : quoted(text) }
 
     private static func isPlain(_ text: String) -> Bool {

@@ -14,7 +14,8 @@ public struct TemplateFiles: Sendable {
     /// The name of the file with the text body.
     public static let textName = "body.txt"
 
-    /// The most octets of a file. A template may have fewer, so the message about a long template can name its field.
+    /// The largest number of octets of a file. The limits of a template are lower. So a template that is too long is
+    /// still read, and the message about it can name the field.
     public static let longestFile = 4 << 20
 
     /// The name of the template.
@@ -82,7 +83,7 @@ public struct TemplateFiles: Sendable {
             html: html?.path ?? "\(description.path), html", text: text?.path ?? "\(description.path), text")
     }
 
-    /// The fields of a form, in place of `template.yaml`. An empty field means that it is left out.
+    /// The fields of a form, in place of `template.yaml`. An empty field counts as left out.
     public struct Fields: Sendable {
         /// The name of the template, as the form gives it. It is checked when the template is read.
         public var name: String
@@ -149,7 +150,7 @@ public struct FileMistakes: Error, Hashable, Sendable {
     /// The mistakes by file, and in each file by line and column.
     public let all: [FileMistake]
 
-    /// Sorts the mistakes. The files stay in the order in which they come first.
+    /// Sorts the mistakes. The files stay in the order in which they first occur.
     public init(_ all: [FileMistake]) {
         var files: [String] = []
         for mistake in all where !files.contains(mistake.place.file) { files.append(mistake.place.file) }
@@ -331,8 +332,8 @@ private struct DescriptionReader {
         return (name.text, parsed, name.place)
     }
 
-    /// Whether to report a mistake of the template. A mistake may only be there because a field with mistakes of its
-    /// own was left out.
+    /// Whether to report a mistake of the template. A field that has mistakes of its own was left out. A mistake that
+    /// may only result from this is not reported.
     func isToBeTold(_ mistake: TemplateMistake) -> Bool {
         let hasBody = content.html != nil || content.text != nil
         switch mistake.pointer.tokens.first {

@@ -1,4 +1,4 @@
-/// What an attribute's value means, and so what a placeholder in it may become.
+/// What an attribute's value means. This determines which values a placeholder in it may have.
 enum HTMLAttribute: Hashable, Sendable {
     /// Any value is safe once it is escaped.
     case plain
@@ -6,7 +6,7 @@ enum HTMLAttribute: Hashable, Sendable {
     case url
     /// The value is a list of declarations of CSS.
     case style
-    /// No value may stand there. The text says why: a sentence with its full stop.
+    /// No placeholder may be in the attribute. The text says why: a sentence with its full stop.
     case forbidden(String)
 
     /// - Parameter name: in lower case.
@@ -31,18 +31,19 @@ enum HTMLAttribute: Hashable, Sendable {
     ]
 }
 
-/// Elements whose content is text without tags (HTML standard, section 13.1.2).
+/// Elements whose content is text without tags (HTML standard, section 13.1.2). A reader is a program that displays the
+/// mail.
 enum HTMLRawText: Hashable, Sendable {
     /// Readers decode character references in the content.
     case escapable
-    /// Readers take the content as it is.
+    /// Readers do not decode character references in the content.
     case raw
-    /// Readers that run scripts take the content for text, the others for markup.
+    /// Readers that run scripts read the content as text. Readers that run none read it as markup.
     case noscript
     /// The element has no end tag: all that follows belongs to it.
     case plaintext
 
-    /// Nil for other elements.
+    /// Nil for an element whose content is not raw text.
     init?(_ name: String) {
         switch name {
         case "title", "textarea": self = .escapable
@@ -62,7 +63,7 @@ enum URLBeginning {
     case undecided
     /// The scheme has ended, or the URL has none.
     case settled
-    /// A scheme may end at this octet, and a placeholder is a part of it.
+    /// The scheme is not known, because a placeholder or a character reference may be a part of it.
     case placeholderDecides
 
     /// - Parameter rest: the attribute's value from this octet on.

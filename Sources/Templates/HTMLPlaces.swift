@@ -4,21 +4,21 @@ enum HTMLPlace: Hashable, Sendable {
     case text
     /// In a quoted attribute.
     case attribute
-    /// At the beginning of a URL in an attribute, so that the value may decide on the URL's scheme.
+    /// At the beginning of a URL in an attribute, where the value can determine the URL's scheme.
     ///
     /// - Parameter isFirst: only blanks stand before the placeholder.
     case url(isFirst: Bool)
     /// In a `style` attribute.
     case style
-    /// In a place where no value may stand. The text says why: a sentence with its full stop.
+    /// In a place where no placeholder may be. The text says why: a sentence with its full stop.
     case forbidden(String)
 }
 
 /// Finds the places of placeholders in HTML, as the tokenizer of the HTML standard does (section 13.2.5).
 ///
 /// A reader is a program that displays the mail. An escaped value can't leave the text or the quoted attribute that it
-/// stands in. So the only question is what state a reader is in at a placeholder. If readers may differ on that, the
-/// placeholder is refused.
+/// stands in. So the only question is what state a reader is in at a placeholder. If readers can differ on that state,
+/// the placeholder is refused.
 struct HTMLPlaces {
     /// A place for each placeholder, in their order.
     private(set) var places: [HTMLPlace] = []
@@ -27,9 +27,9 @@ struct HTMLPlaces {
     private let offsets: [Int]
     /// The index of the first placeholder that has no place yet.
     private var pending = 0
-    /// Why readers may differ on all that follows. Nil while they agree.
+    /// Why readers can differ on everything that follows. Nil while they agree.
     private var doubt: String?
-    /// Whether the text had an element in which readers may take raw text for markup.
+    /// Whether the text had an element in which some readers read raw text as markup.
     private var isUnusual = false
     /// The number of open `svg` and `math` elements, by name.
     private var foreign: [String: Int] = [:]
@@ -107,8 +107,8 @@ struct HTMLPlaces {
 
     // MARK: Markup
 
-    /// Passes the markup that begins with the `<` at `start`, and places the placeholders in it. Returns the index at
-    /// which text continues, which is past the end if it does not continue.
+    /// Scans the markup that begins with the `<` at `start`, and places the placeholders in it. Returns the index at
+    /// which text continues, or an index past the end if no text follows.
     private mutating func markup(at start: Int) -> Int {
         let inTag =
             "A value can't stand directly after <, where it would be the name of a tag; write &lt; for the character <."
@@ -135,7 +135,7 @@ struct HTMLPlaces {
     private static let inComment =
         "A value can't stand in a comment or declaration, because it could end it; put the placeholder outside."
 
-    /// Passes a comment, a document type, or a bogus comment (HTML standard, section 13.2.5.41).
+    /// Scans a comment, a document type, or a bogus comment (HTML standard, section 13.2.5.41).
     private mutating func declaration(at start: Int) -> Int {
         guard isAt(start, "<!--") else {
             if isAt(start, "<![CDATA["), isUnusual {
@@ -157,7 +157,7 @@ struct HTMLPlaces {
         return end
     }
 
-    /// Passes a bogus comment or a tag without a name: all up to the next `>`.
+    /// Scans a bogus comment or a tag without a name: everything up to the next `>`.
     private mutating func bogus(at start: Int, _ why: String) -> Int {
         guard let end = find(UInt8(ascii: ">"), from: start) else {
             place(upTo: html.count, .forbidden(why))
@@ -172,7 +172,7 @@ struct HTMLPlaces {
     private static let inTag =
         "A value can't stand in a tag outside of a quoted attribute; put it into one, such as title=\"{{name}}\"."
 
-    /// Passes a tag, and the content of the element if that is raw text.
+    /// Scans a tag, and the element's content if it is raw text.
     private mutating func tag(at start: Int, name nameStart: Int) -> Int {
         var index = nameStart
         while index < html.count, !HTMLOctets.endsName(html[index]) { index += 1 }
@@ -196,7 +196,7 @@ struct HTMLPlaces {
         return HTMLRawText(name).map { rawText($0, name, from: end) } ?? end
     }
 
-    /// Passes the attributes of a tag. Returns the index after its `>`, or nil if the tag has no `>`.
+    /// Scans the attributes of a tag. Returns the index after its `>`, or nil if the tag has no `>`.
     private mutating func attributes(from start: Int) -> (end: Int, isSelfClosing: Bool)? {
         var index = start
         // The index of the last solidus that belongs to no value.
@@ -266,7 +266,8 @@ struct HTMLPlaces {
         }
     }
 
-    /// Places the placeholders in a URL. A placeholder is at its beginning while nothing before it settles the scheme.
+    /// Places the placeholders in a URL. A placeholder counts as at the beginning of the URL if nothing before the
+    /// placeholder settles the scheme.
     private mutating func placeURL(from start: Int, to end: Int) {
         var index = start
         var isFirst = true
@@ -313,12 +314,12 @@ struct HTMLPlaces {
 
     // MARK: Raw text
 
-    /// Passes the content of a raw text element up to its end tag.
+    /// Scans the content of a raw text element up to its end tag.
     private mutating func rawText(_ kind: HTMLRawText, _ name: String, from start: Int) -> Int {
         let end = kind == .plaintext ? nil : endTag(name, from: start)
         let content = html[start..<(end ?? html.count)]
         if kind == .noscript {
-            // Readers that run scripts take the content for text, the others for markup.
+            // Readers that run scripts read the content as text. Readers that run none read it as markup.
             if !isWithinNoscript, end != nil {
                 let within = HTMLPlaces(Array(content), [], isWithinNoscript: true)
                 if !within.endsInText || within.doubt != nil || within.isUnusual { doubt = HTMLPlaces.doubt(name) }

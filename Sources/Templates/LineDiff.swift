@@ -28,7 +28,7 @@ public struct LineDiff: Sendable, Hashable {
         public var lines: [Line]
     }
 
-    /// All lines of both texts. Lines that replace others come after the removed ones.
+    /// All lines of both texts. Where lines are replaced, the removed lines come before the added ones.
     public let lines: [Line]
 
     /// Compares two texts by octets. LF, CR and CRLF end a line. A nil text has no lines.
@@ -44,7 +44,8 @@ public struct LineDiff: Sendable, Hashable {
         }
         let a = old.map(number)
         let b = new.map(number)
-        // Two versions of a text usually differ in few lines. So the same lines at both ends are taken away first.
+        // Two versions of a text usually differ in few lines. So the lines that are the same at the beginning and at
+        // the end of both texts are not searched.
         var start = 0
         while start < min(a.count, b.count), a[start] == b[start] { start += 1 }
         var end = 0
@@ -137,9 +138,9 @@ private struct EditScript {
 
     let steps: [Step]
 
-    /// The most removed and added lines together. The search needs some 8 MB for them.
+    /// The largest number of removed and added lines together that the search tries. It then needs some 8 MB.
     private static let mostEdits = 1400
-    /// The most steps of the search, which take some ten milliseconds.
+    /// The largest number of steps of the search. They take some ten milliseconds.
     private static let mostWork = 4_000_000
 
     init(_ a: ArraySlice<Int32>, _ b: ArraySlice<Int32>) {

@@ -1,7 +1,7 @@
 import RelayCore
 import StrictJSON
 
-/// The email that a template gives with the values of its variables.
+/// The email that results from a template and the values of its variables.
 public struct RenderedTemplate: Sendable, Hashable {
     /// Nil if the template has no subject. `html`, `text` and `from` are nil in the same way.
     public var subject: String?
@@ -18,19 +18,19 @@ public struct RenderedTemplate: Sendable, Hashable {
 /// The values of a template's variables. They are checked and ready for ``ParsedTemplate/render(_:)``.
 public struct TemplateValues: Sendable {
     fileprivate let values: [ArraySlice<UInt8>]
-    /// The octets of the subject, HTML and text together, once the values are in them.
+    /// The number of octets of the subject, HTML and text together, once the values are in them.
     public let size: Int
 }
 
 extension ParsedTemplate {
-    /// The octets of the subject, HTML and text together, without any value.
+    /// The number of octets of the subject, HTML and text together, without any value.
     public var leastSize: Int { [subject, html, text].reduce(0) { $0 + ($1?.literal.count ?? 0) } }
 
     /// Reads and checks values, and calculates the size of the email. Renders nothing yet.
     ///
     /// - Parameters:
     ///   - variables: an object, nested like the names: `{"customer": {"name": "Ada"}}`. Nil: no values are given.
-    ///   - limit: the most mistakes that are reported.
+    ///   - limit: the largest number of mistakes that are reported.
     /// - Throws: ``TemplateMistakes`` with all missing, unknown and mistyped variables, and all values that their
     ///   places don't allow. Pointers begin at the object.
     public func values(
@@ -42,7 +42,8 @@ extension ParsedTemplate {
         return TemplateValues(values: values, size: size)
     }
 
-    /// Replaces the placeholders by the values. Braces in a value mean nothing, because values are not read again.
+    /// Replaces the placeholders by the values. Braces in a value mean nothing, because values are not searched for
+    /// placeholders.
     ///
     /// - Parameter values: the result of ``values(_:limit:)`` of this template.
     public func render(_ values: TemplateValues) -> RenderedTemplate {
@@ -53,7 +54,7 @@ extension ParsedTemplate {
     }
 }
 
-/// The octets of a value in each form. They are counted once for all placeholders of the variable.
+/// The number of octets of a value in each form. It is computed once for all placeholders of the variable.
 private struct ValueSize {
     let raw: Int
     let html: Int
@@ -100,7 +101,8 @@ extension TemplatePart {
         }
     }
 
-    /// Memory that octets are appended to. It has room for the octets that were counted. Any more would be left out.
+    /// Memory that octets are appended to. It has room for the octets that were counted. Octets beyond that number
+    /// would be left out.
     private struct Target {
         private let buffer: UnsafeMutableBufferPointer<UInt8>
         private(set) var count = 0
@@ -140,7 +142,7 @@ enum HTMLEscape {
         }
     }
 
-    /// The octets of ``reference(for:)``, or 1.
+    /// The number of octets of ``reference(for:)``, or 1 if the octet needs no reference.
     static func length(of octet: UInt8) -> Int {
         switch octet {
         case UInt8(ascii: "&"), UInt8(ascii: "'"): 5

@@ -4,7 +4,8 @@ import StrictJSON
 
 /// A checked template, divided into literal text and placeholders. It can be rendered any number of times.
 public struct ParsedTemplate: Sendable {
-    /// The given content. Variables that it does not declare are added after the others, as required strings.
+    /// The content from which the template was made. Variables that only placeholders name are added after the declared
+    /// ones, as required strings.
     public let content: TemplateContent
     let subject: TemplatePart?
     let html: TemplatePart?

@@ -5,14 +5,14 @@ struct TextWithPlaceholders: Sendable {
     struct Placeholder: Sendable, Hashable {
         /// The index of the octet in ``TextWithPlaceholders/literal`` before which the placeholder stands.
         var offset: Int
-        /// The index of its first brace in the source.
+        /// The index of the placeholder's first brace in the source.
         var source: Int
         var name: String
     }
 
     /// A mistake of the grammar.
     struct Fault: Sendable, Hashable {
-        /// The index in the source at which it begins.
+        /// The index in the source at which the mistake begins.
         var source: Int
         /// A sentence with its full stop.
         var detail: String
@@ -24,13 +24,14 @@ struct TextWithPlaceholders: Sendable {
     private(set) var placeholders: [Placeholder] = []
     private(set) var faults: [Fault] = []
 
-    /// The most faults that are kept.
+    /// The largest number of faults that are kept.
     private static let mostFaults = TemplateMistakes.limit + 1
 
     /// Reads the grammar: `{{ a.b }}` is a placeholder, `\{{` is two braces, and all other text is literal. A single
     /// brace is literal, and so is `}}` without a `{{` before it.
     ///
-    /// - Parameter mostPlaceholders: one placeholder more than these is kept, so that the excess shows.
+    /// - Parameter mostPlaceholders: the largest number that is allowed. One placeholder more is kept, so that the
+    ///   caller sees when there are too many.
     init(_ source: [UInt8], mostPlaceholders: Int) {
         literal = []
         literal.reserveCapacity(source.count)
@@ -68,7 +69,7 @@ struct TextWithPlaceholders: Sendable {
     private static func openBraces(in source: [UInt8], from start: Int) -> Int? {
         var index = start
         while index + 1 < source.count {
-            // Two braces in sequence show at every second octet.
+            // Two braces in sequence fill two neighbouring octets, so it is enough to look at every second octet.
             if source[index + 1] != UInt8(ascii: "{") {
                 index += 2
             } else if source[index] == UInt8(ascii: "{") {
@@ -93,7 +94,8 @@ struct TextWithPlaceholders: Sendable {
             if source[end] == UInt8(ascii: "}"), end + 1 < source.count, source[end + 1] == UInt8(ascii: "}") {
                 return judge(source[inside..<end], source, end: end + 2)
             }
-            // Another placeholder begins, so this one is not closed. `judge` reports a third brace.
+            // Another placeholder begins, so this one is not closed. If a third brace follows the first two, `judge`
+            // reports it.
             if end > inside, source[end] == UInt8(ascii: "{"), end + 1 < source.count,
                 source[end + 1] == UInt8(ascii: "{")
             {

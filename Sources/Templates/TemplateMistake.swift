@@ -24,16 +24,17 @@ public struct TemplateMistake: Error, Hashable, Sendable {
 
 /// All mistakes of a template or of values. As an error it has at least one.
 public struct TemplateMistakes: Error, Hashable, Sendable {
-    /// The mistakes in the order in which they were found. After the limit comes one that says that there are more.
+    /// The mistakes in the order in which they were found. If there are more mistakes than the limit, a last one says
+    /// so.
     public private(set) var all: [TemplateMistake] = []
     private let limit: Int
 
-    /// The most mistakes that are reported, unless another limit is given.
+    /// The largest number of mistakes that are reported, unless another limit is given.
     public static let limit = 100
 
     init(limit: Int = TemplateMistakes.limit) { self.limit = max(1, limit) }
 
-    /// Whether another mistake would be reported, or at least that there are more.
+    /// Whether `add(_:at:_:)` still adds something: a mistake, or the last one, which says that there are more.
     var hasRoom: Bool { all.count <= limit }
 
     mutating func add(_ detail: @autoclosure () -> String, at pointer: JSONPointer, _ position: TextPosition? = nil) {
@@ -58,7 +59,7 @@ public struct TextPosition: Hashable, Sendable {
     }
 }
 
-/// Finds the positions of octets in a text. If the offsets rise, it looks at each octet only once.
+/// Finds the positions of octets in a text. If the offsets rise, each octet is examined only once.
 struct TextPositions {
     private let octets: [UInt8]
     private var offset = 0
@@ -76,7 +77,7 @@ struct TextPositions {
             case 0x0A: position = TextPosition(line: position.line + 1, column: 1)
             case 0x0D where offset >= octets.count || octets[offset] != 0x0A:
                 position = TextPosition(line: position.line + 1, column: 1)
-            // The octets of a scalar after its first.
+            // All octets of a scalar after its first one.
             case 0x80...0xBF: break
             default: position.column += 1
             }

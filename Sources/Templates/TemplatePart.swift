@@ -88,8 +88,8 @@ enum SubjectLine {
     /// Whether the octet is a control character of ASCII other than tab. ``length(in:at:)`` finds those beyond ASCII.
     static func isControl(_ octet: UInt8) -> Bool { octet < 0x20 && octet != 0x09 || octet == 0x7F }
 
-    /// The octets of the control character, tab, line separator or direction override that begins at `index`; 0 if none
-    /// begins there.
+    /// The number of octets of the control character, tab, line separator or direction override that begins at `index`;
+    /// 0 if none begins there.
     static func length(in text: ArraySlice<UInt8>, at index: Int) -> Int {
         switch text[index] {
         case 0..<0x20, 0x7F: 1
@@ -104,7 +104,7 @@ enum SubjectLine {
         }
     }
 
-    /// The text with one space in place of each run of such characters.
+    /// The text with one space in place of each run of the characters that `length(in:at:)` finds.
     static func line(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard text.contains(where: { $0 < 0x20 || $0 == 0x7F || $0 == 0xC2 || $0 == 0xE2 }) else { return text }
         var line: [UInt8] = []

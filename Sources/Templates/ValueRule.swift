@@ -1,6 +1,7 @@
 import RelayCore
 
-/// The rules for a value that follow from the places of its variable. They are beside the type of the variable.
+/// The rules for a value that follow from the places of its variable. They apply in addition to the type of the
+/// variable.
 struct ValueRules: OptionSet, Hashable, Sendable {
     let rawValue: Int
 
@@ -13,7 +14,8 @@ struct ValueRules: OptionSet, Hashable, Sendable {
     /// The value stands in a body. It must not contain NUL.
     static let noNull = ValueRules(rawValue: 8)
 
-    /// Why a value breaks the rules, as the rest of a sentence whose subject is the variable. Nil if it follows them.
+    /// Why a value breaks the rules, as the rest of a sentence whose subject is the variable. Nil if the value follows
+    /// the rules.
     func fault(of value: ArraySlice<UInt8>) -> String? {
         if contains(.noNull), value.contains(0) { return "holds a NUL character; leave it out" }
         if contains(.url), !URLScheme.isAllowed(value) {
@@ -42,7 +44,7 @@ struct URLScheme {
     let name: String
 
     /// Nil if the URL is relative. Reads the scheme as browsers do (URL Standard): spaces and control characters before
-    /// it are dropped, and tabs and line ends within it.
+    /// the scheme are dropped, and so are tabs and line ends within it.
     init?(_ url: ArraySlice<UInt8>) {
         var name: [UInt8] = []
         for octet in url.drop(while: { $0 <= 0x20 }) {

@@ -62,7 +62,7 @@ struct VariableTree: Sendable {
     /// - Parameters:
     ///   - object: the values. Null means that a value is left out.
     ///   - rules: the rules of each variable, by its index.
-    ///   - limit: the most mistakes that are reported.
+    ///   - limit: the largest number of mistakes that are reported.
     /// - Returns: a value for each variable, by its index.
     /// - Throws: ``TemplateMistakes`` with all missing, unknown and mistyped variables, and all values that break
     ///   rules. Pointers begin at the object.
@@ -71,7 +71,7 @@ struct VariableTree: Sendable {
     ) throws(TemplateMistakes) -> [ArraySlice<UInt8>] {
         var mistakes = TemplateMistakes(limit: limit)
         var values: [ArraySlice<UInt8>?] = Array(repeating: nil, count: variables.count)
-        // A variable with a wrong value is not reported as missing, too.
+        // A variable with a wrong value is not also reported as missing.
         var wasThere = Array(repeating: false, count: variables.count)
         if let object { read(object, 0, [], rules, &values, &wasThere, &mistakes) }
         for (index, variable) in variables.enumerated() where values[index] == nil && !wasThere[index] {
@@ -116,7 +116,7 @@ struct VariableTree: Sendable {
         }
         for member in object.members {
             guard mistakes.hasRoom else { return }
-            // Null means left out, so an unknown name with null is allowed, too.
+            // Null means that the value is left out. So null is allowed even under an unknown name.
             guard member.value != .null else { continue }
             if let child = nodes[node].children.first(where: { member.name.utf8.elementsEqual($0.name) }) {
                 let name = String(decoding: child.name, as: UTF8.self)
