@@ -3,7 +3,7 @@ import RelayCore
 
 /// The values that a key's rules may have, as an operator writes them on the command line or on the page.
 public enum KeyRules {
-    /// What is wrong with a value. The text follows the rule's name: `must be 1 or more`, or `'x' is not a domain; …`.
+    /// What is wrong with a value. The text follows the rule's name: `must be within 100 years`, or `'x' is not a domain; …`.
     public struct Mistake: Error, CustomStringConvertible {
         public let description: String
     }
@@ -11,8 +11,8 @@ public enum KeyRules {
     /// The longest time for which a key may be valid.
     public static let longestLife = Duration.seconds(100 * 365 * 86_400)
 
-    @discardableResult
     /// A key's name: 1 to 100 characters without control characters, and no API key.
+    @discardableResult
     public static func name(_ name: String) throws(Mistake) -> String {
         guard (1...100).contains(name.count), printable(name) == name else {
             throw Mistake(description: "must have 1 to 100 characters and no control characters")
@@ -31,7 +31,7 @@ public enum KeyRules {
         return scope
     }
 
-    /// The rate in emails per second.
+    /// The rate in emails per second: 0.0001 to 1,000,000.
     public static func perSecond(_ value: Double) throws(Mistake) -> Double {
         guard (0.0001...1_000_000).contains(value) else {
             throw Mistake(description: "must be at least 0.0001 (about 9 a day) and at most 1,000,000")
@@ -48,13 +48,17 @@ public enum KeyRules {
 
     /// The burst in emails: 1 to 1,000,000,000.
     public static func burst(_ value: Int) throws(Mistake) -> Int {
-        guard (1...1_000_000_000).contains(value) else { throw Mistake(description: "must be 1 or more") }
+        guard (1...1_000_000_000).contains(value) else {
+            throw Mistake(description: "must be a number from 1 to 1,000,000,000")
+        }
         return value
     }
 
     /// The daily cap in emails: 1 to 1,000,000,000,000.
     public static func perDay(_ value: Int) throws(Mistake) -> Int {
-        guard (1...1_000_000_000_000).contains(value) else { throw Mistake(description: "must be 1 or more") }
+        guard (1...1_000_000_000_000).contains(value) else {
+            throw Mistake(description: "must be a number from 1 to 1,000,000,000,000")
+        }
         return value
     }
 

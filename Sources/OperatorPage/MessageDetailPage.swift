@@ -47,7 +47,7 @@ enum MessageDetailPage {
         return rows
     }
 
-    // MARK: OperatorAction
+    // MARK: Actions
 
     static func perform(_ page: OperatorPage, _ id: MessageID, _ operatorAction: PageRoute.MessageAction) async throws
         -> HTTPAnswer

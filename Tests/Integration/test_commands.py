@@ -81,7 +81,9 @@ def test_a_key_without_scope_is_warned_about(relay):
     (["--allow-domain", "*.*.example.com"], ["*.*.example.com", "not a domain"]),
     (["--scope", "email:everything"], ["email:everything", "email:send", "email:batch", "email:domains", "email:templates", "email:webhooks"]),
     (["--per-second", "0"], ["--per-second", "0.0001", "1,000,000"]),
-    (["--per-day", "0"], ["--per-day", "1"]),
+    (["--per-day", "0"], ["--per-day", "1", "1,000,000,000,000"]),
+    (["--per-day", "1000000000001"], ["--per-day", "1,000,000,000,000"]),
+    (["--burst", "1000000001"], ["--burst", "1,000,000,000"]),
     (["--expires-in", "soon"], ["--expires-in"]),
 ])
 def test_invalid_key_rules_are_refused_with_a_correction(relay, arguments, parts):
