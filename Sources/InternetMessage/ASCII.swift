@@ -1,5 +1,5 @@
-/// Classes of octets in the grammars of RFC 5321 and RFC 5322. Those that `MessageComposition` also needs are
-/// `package`. They are inlinable, because its loops look at each octet.
+/// Classes of octets in the grammars of RFC 5321 and RFC 5322. The properties that the module `MessageComposition` also
+/// needs are `package`. They are inlinable, because loops in that module look at each octet.
 extension UInt8 {
     @inlinable package static var tab: UInt8 { UInt8(ascii: "\t") }
     @inlinable package static var lf: UInt8 { 0x0A }
@@ -45,7 +45,7 @@ extension UInt8 {
         }
     }
 
-    /// The value of a hexadecimal digit in either case; nil for other octets.
+    /// The value of a hexadecimal digit, from 0 to 15, in either case; nil for other octets.
     var hexValue: UInt8? {
         switch self {
         case 0x30...0x39: self - 0x30
@@ -55,7 +55,7 @@ extension UInt8 {
         }
     }
 
-    /// The six bits that the digit means in base64 (RFC 2045 section 6.8); nil for other octets.
+    /// The value of a base64 digit, from 0 to 63 (RFC 2045 section 6.8); nil for other octets.
     var base64Value: UInt8? {
         switch self {
         case 0x41...0x5A: self - 0x41

@@ -2,8 +2,8 @@
 /// and obsolete forms.
 public struct AddrSpec: Hashable, Sendable, CustomStringConvertible {
     /// The local part, 1 to 64 octets of ASCII in a canonical form. It is unquoted if it can be a Dot-string. Otherwise
-    /// it is quoted, and only `"` and `\` are escaped. It is compared octet by octet, because only the host of the
-    /// mailbox may ignore case (RFC 5321 section 2.4).
+    /// it is quoted, and only `"` and `\` are escaped. It is compared octet by octet, because only the mailbox's own
+    /// host can decide to ignore case (RFC 5321 section 2.4).
     public let localPart: String
     /// The part after the `@`.
     public let domain: AddrDomain
@@ -23,7 +23,8 @@ public struct AddrSpec: Hashable, Sendable, CustomStringConvertible {
 
     /// Parses a whole mailbox, `local@domain`, without angle brackets and display name.
     public init(parsing bytes: some Collection<UInt8>) throws(AddressError) {
-        // The length is checked before the copy. A longer text is too long, whatever it contains.
+        // The length is checked before the octets are copied. The error for a text over the limit is always `tooLong`,
+        // whatever the text contains.
         guard bytes.count <= AddrSpec.maximumLength else { throw .tooLong }
         let octets = Array(bytes)
         try AddressScanner.checkOctets(octets[...])
@@ -60,7 +61,7 @@ public enum AddressError: Error, Hashable, Sendable {
     /// The address has an octet above 127. SES accepts no internationalised local parts (RFC 6532), and the relay does
     /// not offer SMTPUTF8.
     case nonASCII
-    /// A plain sentence, without a full stop, that says what is wrong.
+    /// The address violates the grammar. The text is a plain sentence, without a full stop, that says what is wrong.
     case syntax(String)
     /// The local part has more than 64 octets, the domain more than 253, or the path more than 256 (RFC 5321 section
     /// 4.5.3.1).

@@ -1,16 +1,17 @@
 /// Reads To, Cc and Reply-To by the rules of SES's parser. So a message that SES would refuse is refused before it is
 /// queued.
 ///
-/// SES's refusals quote JavaMail's `InternetAddress` in strict mode, with its check of each address (`validate`). This
-/// type follows the rules of that parser, not the rules of RFC 5322. For instance, it accepts source routes, and text
-/// after an angle address, and checks the members of a group less strictly than other addresses. In one case it is
-/// stricter than the parser: it refuses addresses with an octet above 127, because SES's documentation says that SES
-/// does not accept such addresses.
+/// The error texts in SES's refusals are those of JavaMail's `InternetAddress` in strict mode, including its check of
+/// each address (`validate`). This type follows the rules of that parser, not the rules of RFC 5322. For instance, this
+/// type accepts source routes and text after an angle address, and checks the members of a group less strictly than
+/// addresses outside groups. In one case this type is stricter than that parser: it refuses addresses with an octet
+/// above 127, because SES's documentation says that SES does not accept such addresses.
 enum AddressListField {
     /// Whether the field contains an address. False for a field that has only blanks, comments and separators, which
     /// SES refuses too.
     ///
-    /// - Throws: `MessageRejection.address` with the field, the number and text of the address, and what to write.
+    /// - Throws: `MessageRejection.address`. Its sentence names the field, the number and the text of the address, and
+    ///   says what to write.
     static func holdsAddress(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> Bool {
         let text = FieldText.unfolded(body)
         var reader = AddressListReader(bytes: text, checksWholly: true)
@@ -23,7 +24,8 @@ enum AddressListField {
     }
 }
 
-/// A mistake in a list of addresses. The address's text is an excerpt: a few octets of printable ASCII.
+/// A mistake in a list of addresses. The explanation shows only an excerpt of the address: a few octets of printable
+/// ASCII.
 private struct AddressListFault: Error {
     private let what: String
 
@@ -39,7 +41,8 @@ private struct AddressListFault: Error {
 
 private struct AddressListReader {
     private let bytes: ArraySlice<UInt8>
-    /// Whether an address must be local@domain. The members of a group may be any text between separators.
+    /// Whether each address must have an @domain. False for the members of a group, which SES's parser checks less
+    /// strictly.
     private let checksWholly: Bool
 
     private var index: Int
@@ -91,7 +94,7 @@ private struct AddressListReader {
         AddressListFault(what, number: count + 1, of: bytes[(start ?? bytes.startIndex)...])
     }
 
-    /// Ends at the parenthesis that closes the comment.
+    /// Moves `index` to the parenthesis that closes the comment.
     private mutating func skipComment() throws(AddressListFault) {
         let opening = index
         var depth = 0
@@ -109,7 +112,7 @@ private struct AddressListReader {
         throw fault("a parenthesis without its closing one")
     }
 
-    /// Moves to the next `closing`.
+    /// Moves `index` to the next octet `closing` that no backslash escapes.
     private mutating func skip(to closing: UInt8, _ what: String) throws(AddressListFault) {
         let opening = index
         start = start ?? index
@@ -171,8 +174,8 @@ private struct AddressListReader {
         end = nil
     }
 
-    /// Checks the members and returns whether this is a group. SES's parser looks for the first colon, also within
-    /// quotes.
+    /// Returns whether `address` is a group. If it is, also checks the members. SES's parser takes the first colon as
+    /// the end of the group's name, even if the colon is within quotes.
     private func isGroup(_ address: ArraySlice<UInt8>) throws(AddressListFault) -> Bool {
         guard address.last == .semicolon, let colon = address.firstIndex(of: .colon), colon > address.startIndex else {
             return false
@@ -182,7 +185,8 @@ private struct AddressListReader {
         return true
     }
 
-    /// Checks one address without its name. It has no blanks at its ends.
+    /// Checks one address, which is given without its display name and without blanks at its ends. `hasRoute`: whether
+    /// a source route is allowed before it. `needsDomain`: whether it must have an @domain.
     private func check(
         _ address: ArraySlice<UInt8>, hasRoute: Bool, needsDomain: Bool
     ) throws(AddressListFault) {
@@ -236,7 +240,7 @@ private struct AddressListReader {
         }
         guard !isQuoted else { throw fault("a double quote without its closing one") }
         guard let at else {
-            // An escaped @ counts as an @ when it is the last octet.
+            // If the last octet is an escaped @, it counts as an @, so the domain is missing.
             if needsDomain || last == .at { throw fault("no @domain") }
             return
         }
@@ -273,7 +277,7 @@ private struct AddressListReader {
 }
 
 extension UInt8 {
-    /// The specials of RFC 5322 section 3.2.3 that an address may not contain outside quotes, except `.` and `@`.
+    /// The specials of RFC 5322 section 3.2.3 other than `.` and `@`. An address must not contain them outside quotes.
     fileprivate var isAddressSpecial: Bool {
         switch self {
         case .leftParenthesis, .rightParenthesis, .less, .greater, .comma, .semicolon, .colon, .backslash, .quote,

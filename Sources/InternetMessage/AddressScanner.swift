@@ -19,8 +19,8 @@ struct AddressScanner {
         return true
     }
 
-    /// Refuses octets that no address contains. This comes before the grammar, so that the same octets get the same
-    /// answer wherever they are.
+    /// Refuses octets that no address contains. Callers check this before they parse the address, so that such an octet
+    /// gets the same answer wherever it is.
     static func checkOctets(_ bytes: ArraySlice<UInt8>) throws(AddressError) {
         var hasControl = false
         for byte in bytes {
@@ -156,11 +156,12 @@ struct AddressScanner {
             guard isIPv4(last), groups.count >= 2 else { return false }
             groups.removeLast()
             count = 2
-            // "::1.2.3.4" leaves two empty groups and needs no third.
+            // Without its IPv4 address, "::1.2.3.4" has two empty groups. It is valid as it is.
             if groups.last?.isEmpty == true, groups.count == 2, groups[0].isEmpty { return true }
             if groups.last?.isEmpty == true { groups.append([]) }
         }
-        // The gap, "::", leaves one empty group inside, two at an end, and three alone.
+        // A gap ("::") leaves one empty group inside the address, two at either end of the address, and three if there
+        // is nothing else.
         var gaps = 0
         var position = 0
         while position < groups.count {

@@ -6,7 +6,8 @@ struct AttachmentName {
     /// them there, and readers decode them.
     init(_ value: ArraySlice<UInt8>) {
         var octets = Self.decodingWords(value)
-        // Removes NUL, which is part of two-octet charsets, and what Windows ignores at the end of a file name.
+        // Removes NUL, because it is half of each ASCII character in charsets with two octets per character. Also
+        // removes what Windows ignores at the end of a file name.
         octets.removeAll { $0 == 0 }
         while let last = octets.last, last <= .space || last == .dot { octets.removeLast() }
         self.octets = octets
@@ -24,8 +25,8 @@ struct AttachmentName {
     /// The name as a reply may show it. If it is long, its end is kept, because the ending matters.
     var excerpt: String { Excerpt.of(octets, keepsEnd: true) }
 
-    /// Decodes like the most lenient reader, also damaged words as far as possible. Blanks between two words are
-    /// dropped. The charset does not matter, because all endings are ASCII.
+    /// Decodes the encoded words as the most lenient reader does: even damaged words, as far as possible. Blanks
+    /// between two encoded words are dropped. The charset does not matter, because all endings are ASCII.
     private static func decodingWords(_ value: ArraySlice<UInt8>) -> [UInt8] {
         var octets: [UInt8] = []
         var index = value.startIndex
@@ -88,7 +89,7 @@ struct AttachmentName {
         var buffer: UInt32 = 0
         var bits: UInt32 = 0
         for byte in text {
-            // What follows the padding is not text.
+            // What follows the padding is ignored.
             if byte == .equalsSign { return octets }
             guard let value = byte.base64Value else { continue }
             buffer = buffer << 6 | UInt32(value)
@@ -117,7 +118,7 @@ public struct AttachmentEndings: Hashable, Sendable {
     /// The endings in ``refusedBySES``.
     public static let ses = AttachmentEndings(refusedBySES)
 
-    /// Whether `ending`, in lower case, is one of them.
+    /// Whether `ending`, which must be in lower case, is refused.
     func contains(_ ending: String) -> Bool { endings.contains(ending) }
 
     /// The endings that SES refuses: Amazon SES Developer Guide, "Unsupported attachment types"

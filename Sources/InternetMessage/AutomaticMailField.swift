@@ -1,4 +1,4 @@
-/// A field which says that a program sent the message, or that no reports on it are wanted.
+/// A field which says that a program sent the message, or that the sender wants no reports about the message.
 enum AutomaticMailField {
     /// Auto-Submitted (RFC 3834 section 5).
     case autoSubmitted
@@ -7,7 +7,7 @@ enum AutomaticMailField {
     /// Microsoft's X-Auto-Response-Suppress ([MS-OXCMAIL]). It lists the kinds of replies that are not wanted.
     case autoResponseSuppress
 
-    /// Whether the field says that no failure report must be sent for the message.
+    /// Whether the field says that the relay must not send a failure report about the message.
     ///
     /// - Parameter body: the field after its colon. An Auto-Submitted field that can't be read counts as automatic,
     ///   because only programs write that field.
@@ -19,7 +19,8 @@ enum AutomaticMailField {
             guard let word = words.next() else { return false }
             return ["bulk", "junk", "list"].contains { Self.isWord(word, $0) }
         case .autoResponseSuppress:
-            // DR means success reports. The other words mean replies of people's mail clients. The relay sends neither.
+            // NDR means failure reports, and All means every kind of reply. The relay sends none of the replies that
+            // the field's other words mean: success reports (DR) and replies of people's mail clients.
             while let word = words.next() {
                 if Self.isWord(word, "ndr") || Self.isWord(word, "all") { return true }
             }
@@ -38,7 +39,7 @@ enum AutomaticMailField {
 
         init(_ body: ArraySlice<UInt8>) { tokens = MIMETokenizer(body) }
 
-        /// Returns nil at the end, or where the rest of the field can't be read.
+        /// Returns the next word, or nil at the end of the field or where the rest of the field can't be read.
         mutating func next() -> ArraySlice<UInt8>? {
             do throws(MIMEFault) {
                 while true {

@@ -29,11 +29,11 @@ struct Multipart: Hashable {
     /// The value of the parameter `boundary`. Nil when it is missing. The first line that begins with two hyphens is
     /// then the boundary.
     var boundary: [UInt8]?
-    /// Whether it is a multipart/report (RFC 6522).
+    /// Whether the entity is a multipart/report (RFC 6522).
     var isReport = false
 }
 
-/// Checks Content fields, each by itself. One value serves the message and all its parts.
+/// Checks Content fields, each by itself. A single `ContentFieldCheck` can be used for the message and all its parts.
 struct ContentFieldCheck {
     let refusedAttachments: AttachmentEndings
 
@@ -93,7 +93,7 @@ struct ContentFieldCheck {
             }
             return (nil, try MIMEParameters(&tokens))
         case .transferEncoding:
-            // The first token is the encoding. SES's parser skips everything before it.
+            // The first atom is the encoding. SES's parser skips all tokens before it.
             while true {
                 switch try tokens.next() {
                 case .atom, .end: return (nil, nil)

@@ -11,8 +11,8 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
     public var description: String { text }
 
     /// Takes a domain as it is written in an address. It must have 1 or more labels of 1 to 63 letters, digits and
-    /// inner hyphens, and at most 253 octets; otherwise the result is nil. A trailing dot is refused, because the same
-    /// mailbox would have two spellings.
+    /// inner hyphens, and at most 253 octets; otherwise the result is nil. A trailing dot is refused: if it were
+    /// allowed, the same mailbox would have two spellings.
     public init?(ascii bytes: some Collection<UInt8>) {
         let count = bytes.count
         guard count >= 1, count <= Self.maximumLength else { return nil }
@@ -50,7 +50,8 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         text = String(decoding: lowered, as: UTF8.self)
     }
 
-    /// Takes a domain as a person writes it, in A-labels or U-labels, and stores it in A-labels (RFC 5891).
+    /// Takes a domain as a person writes it, in A-labels or U-labels, and stores it in A-labels (RFC 5891). The result
+    /// is nil if the text is not a valid domain.
     ///
     /// Letters are put into lower case with Unicode's simple mapping. Labels may contain letters, digits, marks and
     /// hyphens. Two things are *not* done, because they would need large tables: normalisation to NFC and the

@@ -82,7 +82,7 @@ public enum EncodedWord {
         return nil
     }
 
-    /// Reads an encoded word at its `=?`. Nil when there is no such word.
+    /// Reads an encoded word at its `=?`. Nil when no encoded word begins there.
     static func parse(_ bytes: ArraySlice<UInt8>, at start: Int) -> Word? {
         guard let charsetEnd = bytes[(start + 2)...].firstIndex(of: .questionMark) else { return nil }
         let charset = bytes[(start + 2)..<charsetEnd]
@@ -158,7 +158,7 @@ public enum EncodedWord {
                 octets.append(UInt8(truncatingIfNeeded: buffer >> UInt32(bits)))
             }
         }
-        // Six remaining bits are a quantum of one character, which encodes nothing.
+        // If six bits remain, the last group has only one digit, which can't encode an octet.
         return bits == 6 ? nil : octets
     }
 }

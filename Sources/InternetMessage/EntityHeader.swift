@@ -11,18 +11,18 @@ struct EntityHeader {
     private(set) var fields: [Field] = []
     private(set) var isCutOff = false
 
-    /// The largest number of fields that are kept. In a longer header, no reader looks for the fields that are left
-    /// out.
+    /// The largest number of fields that are kept. Nobody who reads a header with more fields looks for those that are
+    /// left out.
     static let maximumFields = 1000
 
-    /// Takes the next line.
+    /// Adds the next line to the header.
     ///
     /// - Returns: whether the line belongs to the header. A line that is neither a field nor a continuation is the
     ///   first line of the body.
     mutating func take(_ line: Range<Int>, of bytes: [UInt8]) -> Bool {
         guard let first = bytes[line].first else { return false }
         if first.isBlank {
-            // It has no meaning without a field before it, or after a field that was left out.
+            // A continuation line has no meaning if there is no field before it, or if that field was left out.
             if !isCutOff, let last = fields.indices.last {
                 fields[last].body = fields[last].body.lowerBound..<line.upperBound
             }
@@ -48,7 +48,8 @@ struct EntityContent {
     private(set) var type = "text/plain"
     private(set) var encoding = TransferEncoding.identity
     private(set) var charset = TextCharset.guessed
-    /// The line that separates the parts of the body, if the body has parts; `type` is then `multipart/…`.
+    /// Two hyphens and the boundary: a line that begins with these separates the parts of the body. Nil if the body has
+    /// no parts. If it is not nil, `type` is `multipart/…`.
     private(set) var delimiter: [UInt8]?
     /// Whether the header says `Content-Disposition: attachment`.
     private(set) var isAttachment = false
@@ -65,7 +66,7 @@ struct EntityContent {
     /// The most octets of a Content-ID. A line can't be longer.
     private static let longestContentID = 998
 
-    /// - Parameter isInDigest: whether it is a part of a multipart/digest (RFC 2046 section 5.1.5).
+    /// - Parameter isInDigest: whether the entity is a part of a multipart/digest (RFC 2046 section 5.1.5).
     init(_ header: EntityHeader, of bytes: [UInt8], isInDigest: Bool) {
         // The first field of each name counts.
         func field(_ name: String) -> ArraySlice<UInt8>? {
@@ -87,7 +88,7 @@ struct EntityContent {
         if let body = field("content-id") { contentID = readContentID(body) }
     }
 
-    /// Returns the file name in the field.
+    /// Reads Content-Type. Returns the file name in its parameter `name`, or nil.
     private mutating func readType(_ body: ArraySlice<UInt8>) -> String? {
         var tokens = MIMETokenizer(body)
         guard case .atom(let type)? = try? tokens.next(), (try? tokens.next().isSpecial(UInt8(ascii: "/"))) == true,
@@ -104,7 +105,7 @@ struct EntityContent {
         return text(of: "name", in: parameters)
     }
 
-    /// Returns the file name in the field.
+    /// Reads Content-Disposition. Returns the file name in its parameter `filename`, or nil.
     private mutating func readDisposition(_ body: ArraySlice<UInt8>) -> String? {
         var tokens = MIMETokenizer(body)
         guard case .atom(let disposition)? = try? tokens.next() else { return nil }
@@ -112,7 +113,8 @@ struct EntityContent {
         return text(of: "filename", in: MIMEParameters(lenient: &tokens))
     }
 
-    /// Encoded words are not allowed in a parameter, but many clients write them there, and readers decode them.
+    /// Returns a parameter for display, or nil if it is missing or empty. Encoded words are decoded: they are not
+    /// allowed in a parameter, but many clients write them there, and readers decode them.
     private mutating func text(of name: String, in parameters: MIMEParameters) -> String? {
         guard let value = parameters.value(of: name) else { return nil }
         let text: String

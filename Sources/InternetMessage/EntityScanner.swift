@@ -6,16 +6,17 @@
 
 /// Finds the entities of a message that have no parts of their own (RFC 2046 section 5.1), for display.
 ///
-/// It reads messages that ``PartScanner`` would refuse: those that are cut off anywhere, parts without a body,
-/// multiparts whose boundary never comes. It reads the octets once. A line that begins with two hyphens is compared
-/// with each open boundary.
+/// It also reads messages that ``PartScanner`` would refuse: messages that are cut off anywhere, that have parts
+/// without a body, or that have multiparts whose boundary never comes. It reads the octets once. A line that begins
+/// with two hyphens is compared with each open boundary.
 struct EntityScanner {
     /// An entity without parts.
     struct Leaf {
         var content: EntityContent
         var body: Range<Int>
-        /// Whether it is a multipart without a boundary, or without a line with its boundary. Its body is then
-        /// everything that follows.
+        /// Whether the entity is a multipart whose Content-Type names no boundary, or a multipart without a line with
+        /// its boundary. Its body is then everything up to the next boundary of an outer multipart, or up to the end of
+        /// the message.
         var isBrokenMultipart = false
     }
 
@@ -42,7 +43,7 @@ struct EntityScanner {
     private var position = 0
     /// The header section of the message itself.
     private(set) var header = EntityHeader()
-    /// Whether a multipart was not opened because it is too deep, or whether something in a header was left out.
+    /// Whether something was left out: the parts of a multipart that is nested too deeply, or something in a header.
     private(set) var isCutOff = false
 
     /// - Parameter maximumDepth: how many multiparts may be nested. A deeper multipart counts as an entity without
@@ -54,7 +55,7 @@ struct EntityScanner {
 
     /// Reads the message.
     ///
-    /// - Parameter take: gets the entities in the order of the message.
+    /// - Parameter take: is called with each entity without parts, in the order of the message.
     mutating func scan(_ take: (Leaf) -> Void) {
         header = beginEntity(isInDigest: false, take)
         while position < bytes.count {
@@ -75,7 +76,8 @@ struct EntityScanner {
         close(downTo: 0, at: nil, take)
     }
 
-    /// Takes the line at `position`: its text without LF or CRLF. A CR alone does not end a line.
+    /// Returns the line at `position` without its LF or CRLF, and moves `position` to the next line. A CR alone does
+    /// not end a line.
     private mutating func nextLine() -> Range<Int> {
         let start = position
         let lf = bytes.withUnsafeBytes { bytes -> Int? in
@@ -90,7 +92,7 @@ struct EntityScanner {
         return start..<end
     }
 
-    /// Reads a header section and opens the body that it announces. Boundaries count within the section too, because a
+    /// Reads a header section and opens the body that it announces. A boundary ends the header section too, because a
     /// part may have no body.
     private mutating func beginEntity(isInDigest: Bool, _ take: (Leaf) -> Void) -> EntityHeader {
         var header = EntityHeader()
@@ -124,8 +126,8 @@ struct EntityScanner {
 
     /// Ends the open entity and the levels from `depth` on.
     ///
-    /// - Parameter line: where the boundary begins that ends them. The line end before it belongs to the boundary. Nil
-    ///   when the message ends.
+    /// - Parameter line: where the boundary that ends them begins. The line end before a boundary belongs to the
+    ///   boundary. Nil if the end of the message ends them.
     private mutating func close(downTo depth: Int, at line: Int?, _ take: (Leaf) -> Void) {
         func body(from start: Int) -> Range<Int> {
             var end = max(start, line ?? bytes.count)
@@ -146,8 +148,9 @@ struct EntityScanner {
         }
     }
 
-    /// Whether the line is the boundary of an open multipart. Boundaries of outer multiparts are checked before those
-    /// of inner ones.
+    /// If the line is a boundary of an open multipart, returns the index of that multipart in `levels`, and whether the
+    /// boundary begins a part or ends the multipart. Otherwise returns nil. Boundaries of outer multiparts are checked
+    /// before those of inner ones.
     private func delimiterLine(_ line: Range<Int>) -> (depth: Int, DelimiterLine)? {
         let hyphen = UInt8(ascii: "-")
         guard line.count > 2, bytes[line.lowerBound] == hyphen, bytes[line.lowerBound + 1] == hyphen else { return nil }

@@ -37,12 +37,12 @@ enum FieldText {
 enum Excerpt {
     static let maximumLength = 40
 
-    /// The beginning of an API key. A key that was pasted into a field must not be repeated, neither in part nor as a
-    /// whole.
+    /// The beginning of an API key. If a key was pasted into a field, replies and logs must not repeat any part of it.
     private static let keyPrefix = Array("hk_".utf8)
 
-    /// Replaces other octets by `?` and double quotes by single ones. A longer text is cut at its end, or at its
-    /// beginning with `keepsEnd`. The result is empty when the text may contain an API key.
+    /// Returns an excerpt of the text. Double quotes become single quotes, tabs and line ends become spaces, and other
+    /// octets outside printable ASCII become `?`. A text of more than `maximumLength` octets loses its end, or with
+    /// `keepsEnd` its beginning. The result is empty when the text may contain an API key.
     static func of(_ text: some Collection<UInt8>, keepsEnd: Bool = false) -> String {
         let lowered = text.map(\.asciiLowercased)
         guard lowered.firstRange(of: keyPrefix) == nil else { return "" }

@@ -1,13 +1,13 @@
 /// A charset of display names whose ASCII characters can be determined with certainty.
 ///
-/// Only charsets with a known name are supported, and each only with its own escapes. All others hide ASCII characters
-/// in other octets or are read in different ways: UTF-7, UTF-16, EBCDIC, HZ, the ISO 2022 charsets with shifts, and
-/// more.
+/// Only charsets with a known name are supported, and each only with its own escapes. All other charsets hide ASCII
+/// characters in octets with other meanings, or are read in different ways by different readers. Examples are UTF-7,
+/// UTF-16, EBCDIC, HZ and the ISO 2022 charsets with shifts.
 enum HeaderCharset: Hashable {
     case utf8
-    /// Each octet below 0x40 is the ASCII character. Each octet of 0x80 and above is part of another character. In
-    /// Shift_JIS, GBK and Big5 an octet from 0x40 to 0x7E may be the second half of a character. It is taken as the
-    /// ASCII character, and the first half counts as unknown. This errs towards refusal.
+    /// Each octet below 0x40 is the ASCII character with this value. Each octet from 0x80 on is part of a character
+    /// that is not ASCII. In Shift_JIS, GBK and Big5 an octet from 0x40 to 0x7E may be the second half of a character.
+    /// Such an octet is read as the ASCII character, and the first half counts as unknown. This errs towards refusal.
     case supersetOfASCII
     /// ISO-2022-JP (RFC 1468).
     case iso2022JP
@@ -42,9 +42,9 @@ enum HeaderCharset: Hashable {
         return names
     }()
 
-    /// The octets of one encoded word. ASCII characters and octets of UTF-8 are unchanged; other characters are
-    /// unknown. Nil when the octets are not valid in this charset, so that readers could find different ASCII
-    /// characters.
+    /// Returns the octets of one encoded word with `unknownCharacter` in place of characters that are not ASCII. Octets
+    /// of UTF-8 stay unchanged. Nil when the octets are not valid in this charset, because readers could then find
+    /// different ASCII characters.
     func ascii(_ octets: [UInt8]) -> [UInt8]? {
         switch self {
         case .utf8: Self.isOverlong(octets) ? nil : octets
@@ -53,7 +53,7 @@ enum HeaderCharset: Hashable {
         }
     }
 
-    /// Overlong forms of UTF-8, which a lax decoder takes as ASCII.
+    /// Whether the octets contain an overlong form of UTF-8, which a lax decoder reads as an ASCII character.
     static func isOverlong(_ octets: [UInt8]) -> Bool {
         var previous: UInt8 = 0
         for byte in octets {
@@ -65,8 +65,8 @@ enum HeaderCharset: Hashable {
         return false
     }
 
-    /// ASCII and the Latin letters of JIS X 0201 have one octet per character, JIS X 0208 has two. The text must begin
-    /// and end in ASCII.
+    /// In ISO-2022-JP, ASCII and the Latin letters of JIS X 0201 have one octet per character, and JIS X 0208 has two.
+    /// The text must begin and end in ASCII.
     private static func ascii(ofISO2022JP octets: [UInt8]) -> [UInt8]? {
         var result: [UInt8] = []
         var isDouble = false

@@ -2,7 +2,7 @@
 /// number.
 enum HeaderFieldTable {
     enum Role: Hashable {
-        /// The field passes. It may occur once, because SES says so.
+        /// The field passes. It may occur only once, because SES refuses it when it occurs twice.
         case once
         /// The field is removed and does not reach SES.
         case removed
@@ -30,9 +30,9 @@ enum HeaderFieldTable {
 
     /// The fields that SES refuses when they occur twice ("Duplicate header '…'"), in the order of the Amazon SES
     /// Developer Guide, "Amazon SES header fields" (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html).
-    /// Return-Path is in that list too, but the relay removes it, so any number of it does no harm.
+    /// SES's list also has Return-Path. It is left out here: the relay removes it, so it may occur any number of times.
     ///
-    /// The list contains the fields that RFC 5322 section 3.6 allows once (Date, From, Sender, Reply-To, Message-ID,
+    /// This list contains the fields that RFC 5322 section 3.6 allows once (Date, From, Sender, Reply-To, Message-ID,
     /// In-Reply-To, References, Subject), except To, Cc and Bcc. These are left out on purpose. SES accepts several To
     /// and Cc, and applications write one field for each recipient. Nothing depends on these fields, because the
     /// recipients are those of the envelope. Bcc is removed.
@@ -52,8 +52,8 @@ enum HeaderFieldTable {
     /// Resent-Bcc names hidden recipients, as Bcc does (RFC 5322 section 3.6.6).
     private static let removed = ["Bcc", "Resent-Bcc", "Return-Path"]
 
-    /// The fields of Amazon SES that change how it sends (configuration set, source ARN, tenant and so on). The
-    /// operator's settings decide on these, not the message.
+    /// The prefix of the fields with which a message could change how SES sends it (configuration set, source ARN,
+    /// tenant and so on). The operator's settings decide this, not the message.
     static let removedPrefix = Array("x-ses-".utf8)
 
     private static let list = Array("list-".utf8)
@@ -128,11 +128,12 @@ enum HeaderFieldTable {
     }
 }
 
-/// The fields that were seen, out of those that may occur once. Its bits are ``HeaderFieldTable/Entry/bit``.
+/// The fields that have been seen, among those that may occur only once. Each field has the bit
+/// ``HeaderFieldTable/Entry/bit``.
 struct FieldSet {
     private var bits: UInt128 = 0
 
-    /// Returns false when the field was seen before.
+    /// Adds the field with this bit. Returns false when the field was seen before.
     mutating func insert(_ bit: Int) -> Bool {
         let mask: UInt128 = 1 << UInt128(bit)
         defer { bits |= mask }

@@ -1,9 +1,10 @@
 /// A whole header section, read once: its contents, and which of its octets SES gets.
 struct HeaderSection {
     private(set) var summary: HeaderSummary
-    /// The octets that are left out, in order and without overlap.
+    /// The octets that SES does not get, as ranges in order and without overlap.
     private(set) var removed: [Range<Int>]
-    /// The octets of the trace fields (Received), which servers on the route have added. In order and without overlap.
+    /// The octets of the trace fields (Received), which servers on the route have added, as ranges in order and without
+    /// overlap.
     private(set) var trace: [Range<Int>]
     private(set) var hasDate: Bool
     private(set) var hasMessageID: Bool
@@ -14,10 +15,10 @@ struct HeaderSection {
     ///
     /// Parsers disagree about a line that is neither a field nor a continuation. Python's parser ends the header there
     /// and takes the rest as the body. Others skip the line. So two parsers can find two different From fields. The
-    /// same is true of blanks before the colon (obsolete in RFC 5322 section 4.5, but not for Python's parser), of a
-    /// first line `From …` of the mbox format, and of octets that some parsers read as line ends. All of these are
-    /// refused. A continuation line with only blanks ends the header for some parsers. It has no content, so it is left
-    /// out instead.
+    /// same is true of blanks before the colon (an obsolete form in RFC 5322 section 4.5, which Python's parser does
+    /// not accept), of a first line `From …` of the mbox format, and of octets that some parsers read as line ends. All
+    /// of these are refused. A continuation line with only blanks ends the header for some parsers. It has no content,
+    /// so it is left out, and the message is not refused because of it.
     ///
     /// - Parameter relayClause: the text by which the relay's own Received fields are recognised. Nil when they need
     ///   not be recognised.
@@ -123,7 +124,8 @@ private struct HeaderReader {
         throw Self.malformed(line, "does not end with CRLF")
     }
 
-    /// The index of the first octet that is not printable ASCII. This loop reads every octet of every header.
+    /// The index of the first octet from `start` on that is not printable ASCII. This loop reads every octet of every
+    /// header.
     private func ordinaryEnd(from start: Int) -> Int {
         bytes.withUnsafeBufferPointer { bytes in
             var index = start
@@ -181,7 +183,8 @@ private struct HeaderReader {
         }
         let body = field.body..<(field.end - 2)
         if role == .addresses, try !AddressListField.holdsAddress(kept(body), field: entry?.name ?? "") {
-            // PHP's mail() writes such a field when there is no recipient. SES refuses it, and it has no content.
+            // PHP's mail() writes a field without an address when there is no recipient. SES refuses such a field. It
+            // has no content, so it is removed.
             isRemoved = true
         } else if let entry, let bit = entry.bit, !seen.insert(bit) {
             throw .duplicateField(name: entry.name)
@@ -221,8 +224,8 @@ private struct HeaderReader {
             octets += bytes[index..<range.lowerBound]
             index = range.upperBound
         }
-        // If the last line is left out, what is kept ends with the CRLF of the line before. This CRLF now ends the field,
-        // so it is dropped: a body does not include the CRLF that ends its field.
+        // If the last line is left out, what is kept ends with the CRLF of the line before. This CRLF now ends the
+        // field, so it is dropped: a body does not include the CRLF that ends its field.
         guard index <= body.upperBound else { return octets.dropLast(2) }
         return (octets + bytes[index..<body.upperBound])[...]
     }
@@ -238,8 +241,8 @@ private struct HeaderReader {
     /// The tags of a comma-separated list, with encoded words decoded (RFC 2047). Whether they are valid tags is
     /// decided elsewhere.
     ///
-    /// The whole list is decoded before it is split. Libraries encode a field with non-ASCII letters as a whole,
-    /// including the commas.
+    /// The whole list is decoded before it is split, because libraries encode a field with non-ASCII letters as a
+    /// whole, including the commas.
     private func tagList(_ body: Range<Int>) throws(MessageRejection) -> [String] {
         guard body.count <= HeaderReader.longestTags else {
             throw .relayField(
@@ -257,8 +260,8 @@ private struct HeaderReader {
         }
     }
 
-    /// Enough for ten tags of 256 octets each. An encoded word needs up to three characters for each octet, plus its
-    /// frame (`=?…?=`) and the folds.
+    /// The most octets of the Hiveku-Tags field: enough for ten tags of 256 octets each. An encoded word needs up to
+    /// three characters for each octet, plus its frame (`=?…?=`) and the folds.
     private static let longestTags = 16 * 1024
 
     private func time(_ body: Range<Int>) throws(MessageRejection) -> String {
@@ -281,8 +284,8 @@ private struct HeaderReader {
         return slice
     }
 
-    /// Whether the Message-ID distinguishes messages: `<left@right>` (RFC 5322 section 3.6.4) of at most 998 octets.
-    /// Some devices write `<>` or a word.
+    /// Whether the Message-ID can identify a message: it has the form `<left@right>` (RFC 5322 section 3.6.4) and at
+    /// most 998 octets. Some devices write only `<>` or a word.
     private static func isMessageID(_ value: ArraySlice<UInt8>) -> Bool {
         guard (5...998).contains(value.count), value.first == .less, value.last == .greater else { return false }
         let inner = value.dropFirst().dropLast()
@@ -322,7 +325,7 @@ private struct HeaderReader {
 enum SubjectText {
     static let maximumLength = 200
     /// The most octets that are decoded. 200 characters always take fewer octets, even if each is four octets of UTF-8
-    /// in Q encoding. The frames of the encoded words are included.
+    /// in the Q encoding and the frames of the encoded words are included.
     private static let maximumSource = 8192
 
     static func display(_ body: ArraySlice<UInt8>) -> String {
@@ -341,7 +344,8 @@ enum SubjectText {
         return String(scalars)
     }
 
-    /// Control characters, line separators, and characters that change the direction of the text around them.
+    /// Whether the scalar is a control character, a line separator, or a character that changes the direction of the
+    /// text around it.
     static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0x00...0x1F, 0x7F...0x9F, 0x2028...0x202E, 0x2066...0x2069: true

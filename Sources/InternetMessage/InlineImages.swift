@@ -25,8 +25,8 @@ struct InlineImages {
     ///
     /// Such a URL has only letters, digits and `/+=:;,`, so it can't end the quoted value that contains it.
     ///
-    /// - Parameter image: returns the type and the octets for a Content-ID, or nil when the HTML must stay unchanged
-    ///   there.
+    /// - Parameter image: returns the type and the octets for a Content-ID, or nil when the reference must stay
+    ///   unchanged.
     func replaced(_ image: (_ contentID: String) -> (type: String, octets: [UInt8])?) -> String {
         var result: [UInt8] = []
         result.reserveCapacity(html.count)
@@ -84,7 +84,8 @@ struct InlineImages {
         byte.isFoldingWhiteSpace || byte == .quote || byte == UInt8(ascii: "'") || byte == UInt8(ascii: "/")
     }
 
-    /// A `cid:` URL percent-encodes some characters of the Content-ID (RFC 2392 section 2).
+    /// Decodes percent-encoded text. A `cid:` URL percent-encodes some characters of the Content-ID (RFC 2392 section
+    /// 2).
     private static func percentDecoded(_ text: ArraySlice<UInt8>) -> String {
         var octets: [UInt8] = []
         octets.reserveCapacity(text.count)
@@ -104,7 +105,7 @@ struct InlineImages {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// Base64 as in RFC 4648 section 4.
+    /// Appends the base64 of `octets` (RFC 4648 section 4).
     private static func appendBase64(_ octets: [UInt8], to output: inout [UInt8]) {
         output.reserveCapacity(output.count + (octets.count + 2) / 3 * 4)
         for start in stride(from: 0, to: octets.count, by: 3) {

@@ -10,11 +10,12 @@ struct LineLimiter {
     private var column = 0
     /// Whether the last octet that was passed on is a CR of this line.
     private var endsWithCR = false
-    /// A CR after a full line is held back. With LF it ends the line. Otherwise it is the first octet over the limit.
+    /// Whether a CR after a full line is held back. If LF follows, the CR and the LF end the line. If another octet
+    /// follows, the CR is the first octet over the limit.
     private var holdsCR = false
 
-    /// Appends to `output` what may be passed on. Returns false when a line is too long and `folding` is off. The
-    /// limiter can't be used afterwards.
+    /// Appends to `output` the octets that can be passed on already. Returns false when a line is too long and
+    /// `folding` is off. The limiter can't be used any more after it returned false.
     mutating func append(_ bytes: UnsafeRawBufferPointer, folding: Bool, to output: inout [UInt8]) -> Bool {
         var index = 0
         if holdsCR, let first = bytes.first {
@@ -32,12 +33,12 @@ struct LineLimiter {
             }
         }
         let count = bytes.count
-        // The octets from here to the index are checked but not copied yet, so that whole chunks are copied at once.
+        // The octets from here to `index` are checked but not copied yet, so that whole chunks are copied at once.
         var runStart = index
         while index < count {
-            // If this window contains line ends, then all lines up to the last of them are within the limit, and only
-            // the last one must be found. The search goes backwards, so it passes the octets of one line instead of a
-            // dozen.
+            // If this window contains line ends, all lines up to the last line end are within the limit, so only the
+            // last line end must be found. The search goes backwards, so it reads the octets of one line instead of
+            // those of a dozen lines.
             let room = Self.limit - column
             let windowEnd = min(count, index + room + 2)
             if let lf = lastLineEnd(bytes, from: index, to: windowEnd) {
@@ -76,7 +77,8 @@ struct LineLimiter {
         return true
     }
 
-    /// Passes on what was held back. Returns false as ``append(_:folding:to:)`` does.
+    /// Ends the input: passes on a CR that was held back. Returns false when the last line is too long and `folding` is
+    /// off, as ``append(_:folding:to:)`` does.
     mutating func finish(folding: Bool, to output: inout [UInt8]) -> Bool {
         guard holdsCR else { return true }
         holdsCR = false

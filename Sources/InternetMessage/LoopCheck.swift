@@ -1,9 +1,9 @@
 /// Refuses a message that is in a mail loop (RFC 5321 section 6.3).
 struct LoopCheck {
-    /// The most Received fields of a message. RFC 5321 section 6.3 requires at least 100.
+    /// A message with this many Received fields is refused. RFC 5321 section 6.3 asks for a limit of at least 100.
     static let maximumPassages = 100
-    /// How often the relay's own field may occur in a message. A list server or a forwarder may legitimately send a
-    /// message through the relay again, but not ten times.
+    /// A message in which the relay's own field occurs this many times is refused. A list server or a forwarder may
+    /// legitimately send a message through the relay again, but not ten times.
     static let maximumOwnPassages = 10
 
     private let ownClause: [UInt8]?
@@ -31,8 +31,8 @@ struct LoopCheck {
         }
     }
 
-    /// Whether the body contains the clause. Case is ignored, and each blank of the clause matches any blanks and
-    /// folds.
+    /// Whether the body contains the clause. Case is ignored, and each space of the clause matches one or more blanks
+    /// and folds.
     private static func holds(_ body: ArraySlice<UInt8>, _ clause: [UInt8]) -> Bool {
         var start = body.startIndex
         while let found = body[start...].firstIndex(where: { $0.asciiLowercased == clause.first }) {

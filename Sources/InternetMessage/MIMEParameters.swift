@@ -8,7 +8,7 @@ struct MIMEParameters {
         try read(&tokens)
     }
 
-    /// The same as `init(_:)`, but keeps what comes before the first mistake.
+    /// Does the same as `init(_:)`, but a mistake throws no error: the parameters before the first mistake are kept.
     init(lenient tokens: inout MIMETokenizer) {
         // What was read before the mistake is in `written`.
         do throws(MIMEFault) { try read(&tokens) } catch {}
@@ -58,7 +58,8 @@ struct MIMEParameters {
         case piece(number: ArraySlice<UInt8>, isEncoded: Bool)
     }
 
-    /// How the name `written` expresses the parameter `name`, which is in lower case. Nil when it is another parameter.
+    /// How the name `written` expresses the parameter `name`, which is in lower case. Nil when `written` names another
+    /// parameter.
     private static func form(_ written: ArraySlice<UInt8>, of name: String) -> Form? {
         var index = written.startIndex
         for byte in name.utf8 {
@@ -73,8 +74,8 @@ struct MIMEParameters {
         return .piece(number: isEncoded ? written[index...].dropLast() : written[index...], isEncoded: isEncoded)
     }
 
-    /// The value that applies: the joined pieces of a continued parameter, otherwise the last value written. Nil when
-    /// there is none, or when the first piece is missing.
+    /// The value that applies: the joined pieces if the parameter is continued, otherwise the last value that is
+    /// written. Nil when the field does not have the parameter, or when the first piece is missing.
     func value(of name: String) -> ArraySlice<UInt8>? {
         var found: ArraySlice<UInt8>?
         for parameter in written {
@@ -100,7 +101,7 @@ struct MIMEParameters {
         return nil
     }
 
-    /// All texts that a reader may take as the parameter's value: each value that is written, and the joined pieces.
+    /// All texts that a reader could take as the parameter's value: each value that is written, and the joined pieces.
     /// Damaged encodings are decoded as far as possible.
     func candidates(for name: String) -> [ArraySlice<UInt8>] {
         var candidates: [ArraySlice<UInt8>] = []

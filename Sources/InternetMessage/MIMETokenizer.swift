@@ -5,13 +5,13 @@
 struct MIMETokenizer {
     enum Token {
         case atom(ArraySlice<UInt8>)
-        /// Without its quotes, escapes and folds.
+        /// The content of a quoted string, without its quotes, escapes and folds.
         case quotedString([UInt8])
         /// A delimiter, or an octet that can't be in a token.
         case special(UInt8)
         case end
 
-        /// The text that a reply shows of it.
+        /// The part of the token that a reply shows.
         var excerpt: String {
             switch self {
             case .atom(let text): Excerpt.of(text)

@@ -1,9 +1,10 @@
-/// A field that must contain exactly one mailbox (From, Sender, Resent-From, Resent-Sender). It gives the mailbox that
-/// SES finds in it, and the addresses that other readers could find.
+/// A field that must contain exactly one mailbox (From, Sender, Resent-From, Resent-Sender). This type holds the
+/// mailbox that SES finds in the field, and the domains of the authors that other readers could find.
 ///
-/// SES seems to read it like JavaMail (`InternetAddress.parseHeader`, strict). A field that is exactly one mailbox for
-/// JavaMail is accepted, with few exceptions: ``AddrSpec`` must be able to represent the address, and its domain must
-/// be a name, since SES sends for nothing else. JavaMail's rules differ from RFC 5322 section 3.4 as follows:
+/// SES seems to read such a field like JavaMail (`InternetAddress.parseHeader`, strict). A field that is exactly one
+/// mailbox for JavaMail is accepted, with few exceptions: ``AddrSpec`` must be able to represent the address, and its
+/// domain must be a name, since SES sends mail only for domain names. JavaMail's rules differ from RFC 5322 section 3.4
+/// as follows:
 ///
 /// - Before `<`, any text is allowed except an unclosed quote, comment or `[`, and except `<`, `>`, `:`, `;`, `,` and
 ///   `)` outside quotes. After `>` the same is allowed, and it is skipped.
@@ -14,9 +15,10 @@
 struct MailboxField {
     /// The mailbox that SES finds. Its domain is always a name.
     var address: AddrSpec
-    /// The domains, except that of the address, of all texts that some reader could take as an author's address.
+    /// The domains of all texts that some reader could take as an author's address. The domain of `address` is not
+    /// included.
     var otherAuthors: [DomainName]
-    /// A sentence that says why not all authors can be determined. Nil when they can.
+    /// A sentence that says why the authors can't be determined with certainty. Nil when they can.
     var ambiguity: String?
 
     static func parse(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> MailboxField {
@@ -64,14 +66,14 @@ private struct MailboxParser {
         var isInBrackets: Bool
     }
 
-    /// Reads up to the next comma outside quotes and comments, or to the end. Nil when only blanks, comments, commas
-    /// and semicolons are left.
+    /// Reads one element of the list: up to the next comma outside quotes and comments, or to the end. Returns nil when
+    /// only blanks, comments, commas and semicolons are left.
     private mutating func element() throws(MessageRejection) -> Found? {
         var start: Int?
         var end: Int?
         var angle: ArraySlice<UInt8>?
-        // After a colon, commas do not separate and brackets do not count. Without an address before it, the colon is
-        // part of the address.
+        // After a colon, commas do not separate elements, and brackets do not mark the address. If no address in
+        // brackets came before the colon, the colon is part of the address.
         var isGroup = false
         scan: while index < bytes.endIndex {
             let at = index
@@ -119,7 +121,7 @@ private struct MailboxParser {
         refusal("holds a colon or semicolon outside quotes; groups are not accepted, and a name with one needs quotes")
     }
 
-    /// Moves to after the next `closing` that no backslash escapes.
+    /// Moves `index` past the next octet `closing` that no backslash escapes.
     private mutating func skip(to closing: UInt8, _ problem: String) throws(MessageRejection) {
         while index < bytes.endIndex {
             let byte = bytes[index]

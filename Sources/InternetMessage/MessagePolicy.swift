@@ -9,8 +9,8 @@ public enum LongLines: String, Hashable, Sendable, CaseIterable {
 public struct PreparationPolicy: Hashable, Sendable {
     /// What happens to lines that are too long.
     public var longLines: LongLines
-    /// The largest header section that is accepted, in octets with its empty line. A preparation also holds this much
-    /// in memory.
+    /// The largest header section that is accepted, in octets with its empty line. A preparation can also need this
+    /// much memory.
     public var maximumHeaderSize: Int
     /// Whether ``PreparationContext/received`` is added.
     public var addReceived: Bool
@@ -58,9 +58,9 @@ public enum MessageRejection: Error, Hashable, Sendable {
     case from(String)
     /// A field that SES accepts once occurs twice. The name is spelt as in `HeaderFieldTable`.
     case duplicateField(name: String)
-    /// The header section is larger than the limit, in octets.
+    /// The header section has more than `limit` octets.
     case headerTooLarge(limit: Int)
-    /// A line is longer than the limit, in octets without CRLF, and the policy is not to fold it.
+    /// A line has more than `limit` octets without its CRLF, and the policy is to refuse such lines.
     case lineTooLong(limit: Int)
     /// The header section can be read in two ways, or Hiveku-Idempotency-Key has an invalid value. The sentence names
     /// the line or the field, and says what is wrong.
@@ -71,7 +71,8 @@ public enum MessageRejection: Error, Hashable, Sendable {
     /// SES's parser would not accept a Content-* field of the message or of a part. The sentence names the field and
     /// the part.
     case mime(String)
-    /// An attached file has an ending that ``PreparationPolicy/refusedAttachments`` has. The sentence names the file and the ending.
+    /// The name of an attached file has one of the endings in ``PreparationPolicy/refusedAttachments``. The sentence
+    /// names the file and the ending.
     case attachment(String)
     /// The message is in a mail loop. The sentence says how often it has passed this relay, or how many Received fields
     /// it has.
@@ -104,15 +105,16 @@ public struct HeaderSummary: Hashable, Sendable {
     /// allowlist, as `from` must, because mail clients show them as the sender ("sent by", "on behalf of", "redirected
     /// by").
     public var senders: [AddrSpec]
-    /// Further domains whose addresses some mail program could show as the author's. They are in the display names and
-    /// comments of From, Sender, Resent-From and Resent-Sender. The domain of the field's own address is not among
-    /// them, nor are those in a quoted name that no program reads as an address. Each must be on the allowlist too.
+    /// The domains of texts in the display names and comments of From, Sender, Resent-From and Resent-Sender that some
+    /// mail program could show as the author's address. The domain of the field's own address is not among them. A
+    /// domain in a quoted name that no program reads as an address is not among them either. Each of these domains must
+    /// be on the allowlist too.
     public var otherAuthors: [DomainName]
-    /// Set when mail programs could disagree about who the author is: says why. A key with an allowlist then refuses
-    /// the message, whatever is on the list.
+    /// Says why mail programs could disagree about who the author is. Nil when they agree. If it is not nil, the
+    /// message is refused for a key with an allowlist, whatever is on the list.
     public var ambiguity: MessageRejection?
-    /// The Subject for lists. Encoded words are decoded (RFC 2047), control characters are replaced, and there are at
-    /// most 200 characters. Do not base decisions on it.
+    /// The Subject in a form for lists and logs; nil when the message has none. Encoded words are decoded (RFC 2047),
+    /// control characters are replaced, and there are at most 200 characters. Do not base decisions on this text.
     public var subject: String?
     /// The Message-ID as sent, trimmed. Nil when the message had none, or when the field was not `<left@right>` of at
     /// most 998 octets.
@@ -124,8 +126,8 @@ public struct HeaderSummary: Hashable, Sendable {
     /// The body of the field Hiveku-Idempotency-Key: 1 to 256 printable ASCII characters. The field is removed from the
     /// message.
     public var idempotencyKey: String?
-    /// The tags of the field Hiveku-Tags as written, decoded. Their number and length have not been checked. The field
-    /// is removed from the message.
+    /// The tags of the field Hiveku-Tags, with encoded words decoded. Their number and length have not been checked.
+    /// The field is removed from the message.
     public var tags: [String]
     /// The body of the field Hiveku-Scheduled-At, trimmed: 1 to 200 ASCII characters. The field is removed from the
     /// message.

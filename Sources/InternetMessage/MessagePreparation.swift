@@ -6,7 +6,7 @@
 
 /// Turns a submitted message into the message that SES gets, or says why the message is refused.
 ///
-/// It takes the content of a message as it arrives, after dot-unstuffing and before the end of data. Only the header
+/// It takes the content of a message as it arrives: after dot-unstuffing, and without the end of data. Only the header
 /// section is kept in memory. Once the header section is complete and valid, the output is:
 /// - Received at the top, where RFC 5321 section 4.4 requires it;
 /// - the fields of the message, octet for octet and in order, but without Bcc, Resent-Bcc, Return-Path, X-SES-*,
@@ -36,15 +36,16 @@ public struct MessagePreparation: Sendable {
     /// Why the message is refused, once this is known. From then on there is no further output.
     public private(set) var rejection: MessageRejection?
 
-    /// The contents of the header section, once it has ended and is valid. The body may still be refused.
+    /// The contents of the header section, once it has ended and is valid. The message can still be refused because of
+    /// its body.
     public private(set) var summary: HeaderSummary?
 
     /// The number of octets of the new header section with its empty line, once it was written. The body begins at this
     /// offset of the output.
     public private(set) var headerSize: Int?
 
-    /// The client's own fields within the new header section, without trace fields, as octet offsets from its
-    /// beginning, in order. Known together with ``headerSize``.
+    /// The client's own fields within the new header section, without trace fields. They are ranges of octets in order,
+    /// counted from the beginning of the section. Known together with ``headerSize``.
     public private(set) var ownFields: [Range<Int>] = []
 
     public init(policy: PreparationPolicy, context: PreparationContext) {
@@ -69,13 +70,14 @@ public struct MessagePreparation: Sendable {
         if parts != nil { scanParts(output, from: start) }
     }
 
-    /// Reads the output from `start` on, as SES will.
+    /// Checks the parts of the message in the output from `start` on, as SES will read them.
     private mutating func scanParts(_ output: [UInt8], from start: Int) {
         let fault = output.withUnsafeBytes { parts?.consume(UnsafeRawBufferPointer(rebasing: $0[start...])) }
         if let fault { refuse(fault) }
     }
 
-    /// Ends the message. If the empty line after the header section is missing, it is added.
+    /// Ends the message. If the empty line after the header section is missing, it is added. Returns the contents of
+    /// the header section, or why the message is refused.
     public mutating func finish(into output: inout [UInt8]) -> Result<HeaderSummary, MessageRejection> {
         if rejection == nil, phase == .header {
             if lineLength > 0 {
@@ -111,7 +113,7 @@ public struct MessagePreparation: Sendable {
     }
 
     /// Takes octets of the header section. If the section's empty line is among them, returns the number of octets up
-    /// to its end. Returns nil when all were taken, or when the message is refused.
+    /// to the end of that line. Returns nil when all octets belong to the section, or when the message is refused.
     private mutating func consumeHeader(_ bytes: UnsafeRawBufferPointer) -> Int? {
         let room = max(0, policy.maximumHeaderSize - header.count)
         let end = min(bytes.count, room)
@@ -202,8 +204,8 @@ public struct MessagePreparation: Sendable {
         output.append(contentsOf: header[fields])
     }
 
-    /// Adds a field. Octets that would end it early, or that are not ASCII, become spaces, because some of the
-    /// field's text may come from a client.
+    /// Adds a field. Octets of `body` that would end the field early, or that are not ASCII, become spaces, because
+    /// some of the text may come from a client.
     private static func append(_ name: String, _ body: String, to output: inout [UInt8]) {
         output.append(contentsOf: name.utf8)
         output.append(.colon)

@@ -10,7 +10,7 @@
 /// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them. Boundaries of an outer multipart are
 /// checked before boundaries of an inner multipart. If no empty line ends the header of a part, SES's parser ignores
 /// the part, so mistakes in that header do not count. A multipart without its first boundary is refused. An attached
-/// message (message/rfc822) is not read, because nothing says that SES reads it, and it may have any author.
+/// message (message/rfc822) is not read, because nothing says that SES reads it, and because its author may be anyone.
 ///
 /// The scanner keeps in memory the boundaries of the open multiparts, the current field, and the current line if the
 /// line begins with a hyphen or belongs to a part's header. All lines are already within the limit of ``LineLimiter``.
@@ -99,8 +99,8 @@ struct PartScanner {
         return close(from: 0)
     }
 
-    /// The index of the next line that begins with a hyphen. Nil when there is none yet. Nearly all octets of a message
-    /// pass through here.
+    /// The index of the next line that begins with a hyphen. Nil when `bytes` has no such line. Nearly all octets of a
+    /// message pass through here.
     private mutating func lineToCollect(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
         var index = start
         if isAtLineStart, bytes[index] == .hyphen { return index }
@@ -129,12 +129,13 @@ struct PartScanner {
         return UnsafeRawPointer(found) - base
     }
 
-    /// Takes a whole line, or the last line of the message without its end.
+    /// Processes the line that was collected. `isCut`: it is the last line of the message and has no line end. Returns
+    /// why the message is refused, or nil.
     private mutating func endLine(isCut: Bool = false) -> MessageRejection? {
         // Within a part's header, only the boundaries of the outer multiparts are checked. SES's parser reads a
         // boundary of the innermost multipart as a header field here.
         let watched = header == nil ? levels.count : levels.count - 1
-        // A delimiter has at least two hyphens.
+        // A delimiter begins with two hyphens.
         if line.count >= 2, line[0] == .hyphen, line[1] == .hyphen {
             for depth in 0..<watched {
                 switch delimiterLine(at: depth, isCut: isCut) {
@@ -195,7 +196,8 @@ struct PartScanner {
         text[..<(text.lastIndex { !$0.isBlank }.map { $0 + 1 } ?? text.startIndex)]
     }
 
-    /// Closes the innermost levels. Levels whose first boundary never came are refused.
+    /// Closes the levels from `depth` on. If the first boundary of one of them never came, returns why the message is
+    /// refused; otherwise nil.
     private mutating func close(from depth: Int) -> MessageRejection? {
         header = nil
         for index in levels.indices[depth...] where levels[index].part == 0 { return missingBoundary(at: index) }
@@ -214,7 +216,7 @@ struct PartScanner {
         levels.map { "\($0.part)" }.joined(separator: ".")
     }
 
-    /// Leaves the header section for the body.
+    /// Ends the header section; the body of the part follows. Returns why the message is refused, or nil.
     private mutating func endHeader() -> MessageRejection? {
         guard let header else { return nil }
         self.header = nil
@@ -223,7 +225,7 @@ struct PartScanner {
 
     private mutating func endHeaderLine() {
         guard var header else { return }
-        // Released here, so that the field is not held twice while it grows.
+        // The property is set to nil here, so that the field is not in memory twice while it grows.
         self.header = nil
         defer { self.header = header }
         guard !line.isEmpty else {
@@ -250,7 +252,7 @@ struct PartScanner {
 
     private func beginField(_ header: inout Header) {
         let text = FieldText.trimmed(line[...])
-        // The colon may follow after a fold, or never.
+        // The colon may come after a fold, or not at all.
         let name = text[..<(text.firstIndex(of: .colon) ?? text.endIndex)]
         if ContentField(name: FieldText.trimmed(name)) != nil { header.field = Array(text) }
     }
@@ -260,7 +262,7 @@ struct PartScanner {
         guard let field = header.field else { return }
         header.field = nil
         let colon = field.firstIndex(of: .colon)
-        // SES's parser takes a field without a colon as both its name and its body.
+        // If a field has no colon, SES's parser takes its whole text both as the name and as the body.
         let body = field[(colon.map { $0 + 1 } ?? 0)...]
         guard let kind = ContentField(name: FieldText.trimmed(field[..<(colon ?? field.endIndex)])),
             header.fault == nil,

@@ -1,17 +1,17 @@
-/// The domains of all texts in a field that a reader of mail could take as an author's address, by whatever rules it
-/// reads.
+/// The domains of all texts in a field that a reader of mail could take as an author's address, whatever rules the
+/// reader follows.
 ///
 /// Readers differ about nearly everything in RFC 5322 and RFC 2047. Some drop comments everywhere; others do not know
 /// comments. Some split at commas before they look at quotes. Some take the first `<`, some the last. Some decode
 /// encoded words before they parse, some afterwards, some also inside quotes. Some end a quoted string at an escaped
 /// quote or at a fold. But an address always has an `@`, and its domain is the text after it. So no reader is imitated
 /// here. Each `@` counts, both in the field as written and in the field with its encoded words decoded. The text after
-/// it gives one domain or a doubt:
+/// an `@` gives one domain, no domain, or a doubt:
 ///
 /// - The domain ends where all readers end it: at the field's end, or at `<`, `>`, `,`, `:` or `;`. Before that there
-///   may be blanks, closing quotes and brackets, plain comments and the borders of encoded words. If more text comes
-///   first, there is a doubt, because some readers join it to the domain and some do not. The same applies if brackets
-///   without an `@` follow.
+///   may be blanks, closing quotes and brackets, plain comments and the borders of encoded words. If other text comes
+///   before the end, there is a doubt, because some readers join it to the domain and some do not. There is also a
+///   doubt if brackets without an `@` follow.
 /// - Text without a dot is not a domain (`Café @ Home`).
 /// - A plain quoted string before the address in brackets is text to all readers, so an `@` in it does not count. It is
 ///   plain if it has no encoded word, no comma, bracket or backslash, if no quoted string of the field has a fold, and
@@ -41,7 +41,8 @@ struct PossibleAuthors {
         }
     }
 
-    /// In octets of the field's body. It limits the work. A sensible display name is far shorter.
+    /// The largest body of a field that is read, in octets. It limits the work. A body with a sensible display name is
+    /// far shorter.
     static let maximumLength = 4096
     static let maximumCount = 16
 
@@ -70,7 +71,7 @@ struct PossibleAuthors {
         var text = body
         if isPlain, let names = PlainPhrase.quotedStrings(of: body), !names.isEmpty {
             for name in names where EncodedWord.find(body[name], from: name.lowerBound) == nil {
-                // The text is replaced by letters, so that positions in the field stay the same.
+                // Each octet of the quoted text is replaced by a letter, so that positions in the field stay the same.
                 for index in name { text[index] = UInt8(ascii: "x") }
             }
         }
@@ -97,12 +98,12 @@ struct PossibleAuthors {
         }
     }
 
-    /// The domain after the `@` at `at`, which is inside `depth` brackets. Nil when no reader finds one. Reads no
-    /// further than the next `@`.
+    /// The domain after the `@` at `at`, which is inside `depth` brackets. Nil when no reader finds a domain. Reads
+    /// only up to the next `@`.
     private static func domain(
         in text: ArraySlice<UInt8>, behind at: Int, depth: Int, strayBracket: Int?
     ) throws(Doubt) -> DomainName? {
-        // The domain for readers that join all text before the certain end.
+        // The domain as it is for readers that join all text before the end that is certain.
         var glued: [UInt8] = []
         var runs = 0
         var isUnclear = false
@@ -171,8 +172,8 @@ struct PossibleAuthors {
         return open ?? last
     }
 
-    /// The index after the comment at `start`, if all readers that know comments find the same end: it has no quote,
-    /// backslash or bracket.
+    /// The index after the comment at `start`, if all readers that know comments find the same end. This is so if the
+    /// comment has no quote, backslash, bracket or nested comment. Otherwise nil.
     private static func endOfPlainComment(_ text: ArraySlice<UInt8>, at start: Int) -> Int? {
         for index in (start + 1)..<text.endIndex {
             switch text[index] {
@@ -184,7 +185,7 @@ struct PossibleAuthors {
         return nil
     }
 
-    /// Whether it contains a dot, a character that some readers take as a dot (UTS #46 and NFKC), or an unknown
+    /// Whether the text contains a dot, a character that some readers take as a dot (UTS #46 and NFKC), or an unknown
     /// character.
     private static func holdsDot(_ text: ArraySlice<UInt8>) -> Bool {
         text.contains(.dot) || (text.contains { $0 >= 0x80 } && !Self.isTextWithoutDots(text))
@@ -202,7 +203,8 @@ struct PossibleAuthors {
 
     // MARK: - Characters
 
-    /// C1 control characters, the separators of lines and paragraphs, and the directional overrides, in UTF-8.
+    /// Whether the UTF-8 text contains a C1 control character, a separator of lines or paragraphs, or a directional
+    /// override.
     fileprivate static func holdsUnicodeControl(_ bytes: ArraySlice<UInt8>) -> Bool {
         var first: UInt8 = 0
         var second: UInt8 = 0
@@ -227,10 +229,11 @@ private struct DecodedField {
     /// neither.
     private static let border: UInt8 = 0
 
-    /// Nil when there are no encoded words.
+    /// Finds the encoded words in the body of a field. Nil when there are none.
     init?(_ raw: ArraySlice<UInt8>) throws(PossibleAuthors.Doubt) {
         var index = raw.startIndex
-        // The last octets of a UTF-8 word. A character may be split, with the rest in the next word.
+        // The last octets of the word before, if that word is in UTF-8. They are kept because a character may be split
+        // between two words.
         var tail: [UInt8] = []
         while let start = EncodedWord.find(raw, from: index) {
             guard let word = EncodedWord.parse(raw, at: start), !raw[start..<word.end].contains(where: \.isFraming),
@@ -254,8 +257,8 @@ private struct DecodedField {
         if EncodedWord.find(once[...], from: 0) != nil { throw .encodedWord }
     }
 
-    /// The field as it looks to a reader that decodes first. `raw` may differ from the field that was read, but not in
-    /// its words.
+    /// The field as it looks to a reader that decodes the encoded words before it parses the field. `raw` may differ
+    /// from the field that was read, but must have the same encoded words at the same positions.
     func text(of raw: ArraySlice<UInt8>) -> [UInt8] {
         var text: [UInt8] = []
         var index = raw.startIndex
@@ -269,10 +272,12 @@ private struct DecodedField {
         return text + raw[index...]
     }
 
+    /// Whether readers could disagree about the end of the word before `rest`.
+    ///
     /// `=?utf-8?q?x?=3C?=` has two readings. By RFC 2047 the word ends at the first `?=`. Other readers take the `?` as
     /// text and `=3C` as an octet. In `=?x?q?a?=?utf-8?q?=3C?=` the second word shares its `=` with the end of the
-    /// first. It is a word for readers that skip a word in a charset that they do not know and then search on from
-    /// within it.
+    /// first. Some readers skip the first word because they do not know its charset, and then search on from a place
+    /// within it. These readers find the second word.
     private static func isEndInDoubt(_ rest: ArraySlice<UInt8>) -> Bool {
         if rest.first == .questionMark { return true }
         let next = rest.prefix(2)
@@ -280,10 +285,10 @@ private struct DecodedField {
     }
 }
 
-/// A display name of words, quoted strings and plain comments before an address in brackets. All readers take it apart
-/// in the same way.
+/// A display name of words, quoted strings and plain comments before an address in brackets. All readers split it in
+/// the same way.
 private struct PlainPhrase {
-    /// Where the contents of its quoted strings are. Nil when the field does not have this form.
+    /// The positions of the contents of the quoted strings. Nil when the field does not have this form.
     static func quotedStrings(of bytes: ArraySlice<UInt8>) -> [Range<Int>]? {
         var found: [Range<Int>] = []
         var index = bytes.startIndex
@@ -321,8 +326,8 @@ private struct PlainPhrase {
             case _ where byte.isFoldingWhiteSpace:
                 index += 1
             case _ where byte.isDomainText:
-                // RFC 5322 allows dots in a phrase as an obsolete form, but only after a word. Otherwise Python's
-                // parser fails.
+                // RFC 5322 allows dots in a phrase as an obsolete form, but only after a word. If a dot comes before
+                // the first word, Python's parser fails.
                 guard hasWord || byte != .dot else { return nil }
                 hasWord = true
                 index += 1

@@ -48,7 +48,7 @@ enum Punycode {
         return output
     }
 
-    /// Decodes the part of a label after `xn--` (RFC 3492 section 6.2). Nil when it is not such an encoding.
+    /// Decodes the part of a label after `xn--` (RFC 3492 section 6.2). Nil when the input is not valid Punycode.
     static func decode(_ input: some BidirectionalCollection<UInt8>) -> [Unicode.Scalar]? {
         var output: [Unicode.Scalar] = []
         var rest = Array(input)[...]

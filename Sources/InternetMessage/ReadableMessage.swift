@@ -1,7 +1,8 @@
 /// A message as a person reads it: its header, its text, its HTML and its attachments.
 ///
-/// It is read from the stored octets. Any octets give a result, in time and memory proportional to their number, so a
-/// message may be cut off anywhere. It does not affect what is sent; that is done by ``MessagePreparation``.
+/// It is read from the stored octets. Any octets give a result, so the message may be cut off anywhere. The time and
+/// the memory that reading needs are proportional to the number of octets. This type does not affect what is sent:
+/// ``MessagePreparation`` makes the message that SES gets.
 public struct ReadableMessage: Sendable {
     /// A field of the header.
     public struct Field: Sendable, Hashable {
@@ -13,7 +14,8 @@ public struct ReadableMessage: Sendable {
 
     /// HTML as received. It is not sanitised. Show it only where no script runs and nothing is loaded.
     public struct HTMLBody: Sendable, Hashable {
-        /// The HTML, with the message's own small images as `data:` URLs where it names them by `src="cid:…"`.
+        /// The HTML. Where it names a small image of the message by `src="cid:…"`, the image itself is inserted as a
+        /// `data:` URL.
         public var text: String
     }
 
@@ -27,7 +29,7 @@ public struct ReadableMessage: Sendable {
         public var size: Int
         /// The Content-ID without angle brackets. Nil when there is none.
         public var contentID: String?
-        /// Whether the message says that it is an attachment, or the HTML does not show it.
+        /// Whether the message says that the part is an attachment, or the HTML does not show the part.
         public var isAttachment: Bool
     }
 
@@ -110,7 +112,7 @@ public struct ReadableMessage: Sendable {
         }
     }
 
-    /// Sets the HTML with its images. Returns the indices of the parts that it shows.
+    /// Sets `html` to the HTML with its images. Returns the indices, in `leaves`, of the images that the HTML shows.
     private mutating func showImages(
         _ html: String, of leaves: [EntityScanner.Leaf], _ octets: [UInt8], _ limits: Limits
     ) -> Set<Int> {

@@ -4,13 +4,13 @@ enum ReadableText {
     ///
     /// - Parameters:
     ///   - decoded: returns the first octets of the decoded body, as many as are requested.
-    ///   - limit: the most octets of the text in UTF-8. It is cut between two characters.
+    ///   - limit: the most octets of the text in UTF-8. A longer text is cut between two characters.
     static func body(
         _ charset: TextCharset, limit: Int, _ decoded: (_ limit: Int) -> [UInt8]
     ) -> (text: String, isCut: Bool) {
         let limit = max(0, limit)
-        // Only a CRLF has more octets than its shown form. A few octets more are requested, so that a character that is
-        // cut at their end comes after the limit.
+        // Only a CRLF has more octets in the body than in the text: two instead of one. So twice the limit is enough. A
+        // few octets more are requested, so that a character that is cut at the end of them comes after the limit.
         let octets = decoded(2 * limit + 16)
         var scalars = String.UnicodeScalarView()
         var count = 0
@@ -37,8 +37,8 @@ enum ReadableText {
         return (String(scalars), false)
     }
 
-    /// The most octets of a field that are read. 4,000 characters with four octets each need less in quoted-printable,
-    /// with the frames of their encoded words and folds.
+    /// The most octets of a field that are read. 4,000 characters with four octets each need fewer octets in the Q
+    /// encoding, even with the frames of their encoded words and the folds.
     private static let longestField = 128 * 1024
 
     /// The text of a field on one line. Folds and blanks at the ends are dropped, and encoded words are decoded.
@@ -63,8 +63,8 @@ enum ReadableText {
         return (shown.text, isCut)
     }
 
-    /// Text on one line. Control characters other than tab, line ends, and characters that change the direction of text
-    /// become U+FFFD.
+    /// Text on one line, with at most `limit` Unicode scalars. Line ends, control characters except the tab, and
+    /// characters that change the direction of text become U+FFFD.
     static func line(_ text: String, limit: Int) -> (text: String, isCut: Bool) {
         var scalars = String.UnicodeScalarView()
         var count = 0

@@ -19,18 +19,19 @@ public enum SMTPPath {
     /// The longest path in octets, with its brackets (RFC 5321 section 4.5.3.1.3).
     public static let maximumLength = 256
 
-    /// Parses a Reverse-path at the front of `bytes`. Returns it with what follows it: nothing, or a space and the
-    /// ESMTP parameters. `bytes` begins at the `<` or at a bare address. The caller must skip or refuse blanks before
-    /// it.
+    /// Parses a Reverse-path at the front of `bytes`. Returns the path, and the rest of `bytes` after it: nothing, or a
+    /// space and the ESMTP parameters. `bytes` begins at the `<` or at a bare address. The caller must skip or refuse
+    /// blanks before the path.
     ///
     /// A source route (`<@a,@b:user@c>`) is accepted and dropped, as RFC 5321 appendix C requires. An address without
-    /// brackets (`user@c`) is accepted, because old devices write it. It may not have a route or be the null path.
-    /// `<postmaster>` is refused, because SES delivers only to an address with a domain.
+    /// brackets (`user@c`) is accepted, because old devices write it. Without brackets, a source route and the null
+    /// path are refused. `<postmaster>` is refused, because SES delivers only to an address with a domain.
     @inlinable
     public static func parsePath<Bytes: RandomAccessCollection<UInt8>>(
         _ bytes: Bytes
     ) throws(AddressError) -> (path: ReversePath, rest: Bytes.SubSequence) {
-        // Copied at once and inlinable: it runs for each command, on types that need no look-up for each octet.
+        // This function runs for each command. So it copies the octets into an array at once and is inlinable: the
+        // parser then needs no look-up through a generic type for each octet.
         let (path, length) = try parse(Array(bytes.prefix(maximumLength + 1)))
         let rest = bytes.dropFirst(length)
         guard rest.isEmpty || rest.first == UInt8(ascii: " ") else {
@@ -90,8 +91,8 @@ public enum SMTPPath {
         guard first != .at else {
             throw .syntax("A source route must be in angle brackets; write <user@example.com>")
         }
-        // Without this, a display name, as in "App <user@example.com>", would be refused because there is no @ before
-        // its blank.
+        // This check finds a display name, as in "App <user@example.com>". Without it, the refusal would say that there
+        // is no @ before the blank.
         if let bracket = bytes.firstIndex(of: .less) {
             try AddressScanner.checkOctets(bytes[..<bracket])
             throw nameInPath

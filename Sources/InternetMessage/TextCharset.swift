@@ -5,8 +5,8 @@ enum TextCharset: Hashable {
     case utf8
     /// One octet per character: ASCII below 0x80, and a table above.
     case table(Table)
-    /// UTF-8 if the octets are valid UTF-8, otherwise windows-1252. For text without a charset or with an unknown one.
-    /// Also for US-ASCII, because many programs write that name although the text is not ASCII.
+    /// UTF-8 if the octets are valid UTF-8, otherwise windows-1252. This is used for text without a charset or with an
+    /// unknown one. It is also used for US-ASCII, because many programs write that name although the text is not ASCII.
     case guessed
 
     enum Table: Hashable {
@@ -43,10 +43,11 @@ enum TextCharset: Hashable {
         }
     }
 
-    /// Whether the octets are valid UTF-8. The last character may be cut, because the message may be cut.
+    /// Whether the octets are valid UTF-8. The last character may be incomplete, because the message may have been cut
+    /// off.
     private static func isUTF8(_ octets: some Collection<UInt8>) -> Bool {
         if String(validating: octets, as: UTF8.self) != nil { return true }
-        // The first octet of a character that lacks one octet or more.
+        // `lead` is the index of the first octet of the last character, which may lack one octet or more.
         let tail = Array(octets.suffix(3))
         guard let lead = tail.lastIndex(where: { $0 & 0xC0 != 0x80 }) else { return false }
         let held = tail.count - lead

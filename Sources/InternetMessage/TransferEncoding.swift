@@ -55,7 +55,7 @@ enum TransferEncoding: Hashable {
         }
     }
 
-    /// Base64 (RFC 2045 section 6.8). Octets that are not digits are skipped. What follows the padding is not text.
+    /// Base64 (RFC 2045 section 6.8). Octets that are not digits are skipped. What follows the padding is ignored.
     @inline(__always)
     private static func decodeBase64(_ body: UnsafeBufferPointer<UInt8>, _ take: (UInt8) -> Bool) {
         var buffer: UInt32 = 0
@@ -79,8 +79,8 @@ enum TransferEncoding: Hashable {
         }
     }
 
-    /// Quoted-printable (RFC 2045 section 6.7). Blanks at the end of a line are dropped, with or without a soft line
-    /// break before them. A `=` that begins no valid encoding stays as it is.
+    /// Quoted-printable (RFC 2045 section 6.7). Blanks at the end of a line are dropped, also after the `=` of a soft
+    /// line break. A `=` that begins no valid encoding stays as it is.
     @inline(__always)
     private static func decodeQuotedPrintable(_ body: UnsafeBufferPointer<UInt8>, _ take: (UInt8) -> Bool) {
         var index = 0

@@ -14,7 +14,7 @@ struct Base64Lines {
     /// The number of octets of all pieces together.
     var size: Int { LineLength.withLineEnds(content.digitCount) }
 
-    /// Appends the next octets until `output` has about `limit`. Returns false when the digits have ended.
+    /// Appends the next octets until `output` has about `limit` octets. Returns false when the digits have ended.
     mutating func append(upTo limit: Int, to output: inout [UInt8]) -> Bool {
         let holdsWhiteSpace = content.holdsWhiteSpace
         let isUnfinished = content.bytes.withUnsafeBufferPointer { bytes in

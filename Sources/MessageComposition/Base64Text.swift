@@ -1,6 +1,6 @@
 import InternetMessage
 
-/// Octets in base64 (RFC 4648 section 4), which are checked but not decoded.
+/// Octets in base64 (RFC 4648 section 4). The base64 is checked but not decoded.
 ///
 /// The composer only splits the digits into lines, so it never decodes the octets.
 public struct Base64Text: Sendable {
@@ -41,8 +41,8 @@ public struct Base64Text: Sendable {
 
     var holdsWhiteSpace: Bool { digitCount != bytes.count }
 
-    /// The amount of white space in a text of digits. Nil when the text contains anything else. Each octet of each
-    /// attachment is looked at here.
+    /// The number of white-space octets in a text of digits. Nil when the text contains anything else. Each octet of
+    /// each attachment is looked at here.
     private static func blanks(_ bytes: ArraySlice<UInt8>) -> Int? {
         classes.withUnsafeBufferPointer { classes in
             bytes.withUnsafeBufferPointer { bytes in

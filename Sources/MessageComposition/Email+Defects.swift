@@ -1,8 +1,8 @@
 import InternetMessage
 
 extension Email {
-    /// All defects for which the email can't be composed, or for which the composed message would be refused, in the
-    /// order of its values. Empty for a valid email.
+    /// All defects because of which the email can't be composed, or because of which the composed message would be
+    /// refused, in the order of the email's values. Empty for a valid email.
     ///
     /// Rules that depend on the key or on settings are not checked here: who may be the author, the number of
     /// recipients, the size of the message, and the ending of a file's name.
@@ -114,7 +114,8 @@ extension Email {
         var count = subject.utf8.count
         for mailbox in [from] + to + cc + replyTo { count += (mailbox.displayName?.utf8.count ?? 0) + 254 }
         for header in headers { count += header.name.utf8.count + header.value.utf8.count + 4 }
-        // An octet takes three characters in an encoded word, and each line has a frame around it.
+        // An octet takes up to three characters in an encoded word, and each encoded word has a frame. Together these
+        // are less than four characters for each octet.
         if count * 4 < Self.maximumHeaderSize - 8192 { return true }
         return HeaderSectionWriter.octets(of: self).count + 512 <= Self.maximumHeaderSize
     }
@@ -123,8 +124,8 @@ extension Email {
 extension Email.Attachment {
     /// The defect of the file's name, or nil.
     ///
-    /// A path is refused, not shortened. Its last part may not be the whole name that the sender means, and some
-    /// readers write to the place that a path names.
+    /// A path is refused, not shortened. The last part of the path might not be the name that the sender means, and
+    /// some readers save the file at the place that the path names.
     fileprivate var filenameFault: String? {
         if filename.isEmpty { return "The file has no name; write one such as report.pdf" }
         if filename.utf8.count > Self.maximumFilenameLength {

@@ -27,7 +27,7 @@ public struct Email: Sendable {
     public var html: String?
     /// The attached files, at most ``maximumAttachments``.
     public var attachments: [Attachment]
-    /// Further header fields in this order, at most ``maximumHeaders``.
+    /// The header fields that the application adds, in this order, at most ``maximumHeaders``.
     public var headers: [HeaderField]
 
     /// Takes the values unchecked. ``defects()`` checks them.
@@ -59,7 +59,7 @@ public struct Email: Sendable {
     /// It leaves room for the fields that the relay adds, below the relay's own limit of 256 KiB.
     public static let maximumHeaderSize = 240 * 1024
 
-    /// A further header field: name and value in Unicode.
+    /// A header field that the application adds: name and value in Unicode.
     public struct HeaderField: Hashable, Sendable {
         /// The name: 1 to ``maximumNameLength`` octets of printable ASCII without blanks and colons (RFC 5322 section
         /// 3.6.8). It must not be a field that the relay or another value of the email writes, such as From or Date.
@@ -67,8 +67,8 @@ public struct Email: Sendable {
         /// The value: at most ``maximumValueLength`` octets of UTF-8, without line ends and control characters other
         /// than the tab.
         ///
-        /// A value in ASCII is written unchanged and folded only at blanks. In other values, the words that need it
-        /// become encoded words (RFC 2047). Blanks at either end are dropped.
+        /// A value in ASCII is written unchanged and folded only at blanks. In other values, the words that need
+        /// encoding become encoded words (RFC 2047). Blanks at either end are dropped.
         public var value: String
 
         /// Takes the values unchecked. ``Email/defects()`` checks them.
@@ -89,12 +89,13 @@ public struct Email: Sendable {
         /// characters and `=?`.
         public var filename: String
         /// A media type (RFC 2045 section 5) with its parameters. If it is nil, the ending of the file's name
-        /// determines the type; otherwise the type is application/octet-stream. The types multipart/… and message/… are
-        /// refused.
+        /// determines the type. If that ending is not known, the type is application/octet-stream. The types
+        /// multipart/… and message/… are refused.
         public var contentType: String?
         /// The identifier by which the HTML shows the file as `cid:…` (RFC 2392), without angle brackets.
         ///
-        /// A file with an identifier is part of what is shown. It is placed next to the HTML in a multipart/related.
+        /// A file with an identifier is part of what the HTML shows. It is placed next to the HTML in a
+        /// multipart/related.
         public var contentID: String?
         /// The content of the file.
         public var content: Base64Text

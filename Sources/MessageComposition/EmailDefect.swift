@@ -6,7 +6,8 @@ public struct EmailDefect: Hashable, Sendable {
         case from
         /// All of ``Email/to``, which is empty.
         case recipients
-        /// The element at this index, counted from 0.
+        /// The mailbox at this index of ``Email/to``, counted from 0. The cases for Cc, Bcc and Reply-To have such an
+        /// index too.
         case to(Int)
         case cc(Int)
         case bcc(Int)

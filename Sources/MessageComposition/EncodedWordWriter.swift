@@ -2,9 +2,9 @@ import InternetMessage
 
 /// Writes text as encoded words (RFC 2047) in UTF-8.
 ///
-/// Each word has at most 75 characters and contains whole characters. A line with a word has at most 76. All words of a
-/// text use the same encoding, B or Q, whichever is shorter. The Q encoding leaves only characters unencoded that are
-/// allowed in a phrase (RFC 2047 section 5 rule 3), so that the words are valid everywhere.
+/// Each word has at most 75 octets and contains only whole characters. A line with a word has at most 76 octets. All
+/// words of a text use the same encoding, B or Q, whichever is shorter. In the Q encoding, only characters that are
+/// allowed in a phrase (RFC 2047 section 5 rule 3) stay unencoded, so that the words are valid everywhere.
 enum EncodedWordWriter {
     private static let maximumWord = 75
     private static let maximumLine = 76

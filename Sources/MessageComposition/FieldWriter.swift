@@ -3,8 +3,8 @@ import InternetMessage
 /// Writes header fields (RFC 5322 section 2.2), folded to lines of 76 characters (RFC 2047 section 2) where folding is
 /// possible.
 ///
-/// A line without a place to fold may be longer. With the values that ``Email/defects()`` allows it stays below 998
-/// octets.
+/// A line without a place to fold may be longer. With the values that ``Email/defects()`` allows, such a line stays
+/// below 998 octets.
 package struct FieldWriter {
     /// The header fields so far.
     package var octets: [UInt8] = []
@@ -28,7 +28,7 @@ package struct FieldWriter {
         octets.append(.space)
     }
 
-    /// Ends a field. If there is nothing before it, it ends the section.
+    /// Ends a field. If the current line is empty, ends the header section.
     package mutating func end() {
         octets.append(.cr)
         octets.append(.lf)
@@ -41,8 +41,8 @@ package struct FieldWriter {
     }
 
     /// Writes what separates the next word from the text before it: a space if a word of this length fits on the line,
-    /// otherwise a fold. The caller then appends the word. `first`: only the field's name is before the word, so nothing
-    /// is written.
+    /// otherwise a fold. The caller then appends the word. `first`: whether only the field's name is before the word.
+    /// If so, nothing is written.
     private mutating func separateWord(length: Int, first: Bool) {
         if first { return }
         if column + 1 + length > Self.preferredLine { fold() } else { octets.append(.space) }
@@ -63,7 +63,7 @@ package struct FieldWriter {
     /// Writes an unstructured field (RFC 5322 section 2.2.1).
     ///
     /// - Parameter isVerbatim: whether an ASCII value is written unchanged, even if a reader could find an encoded word
-    ///   in it. For values with a syntax of their own.
+    ///   in it. It is true for values with a syntax of their own.
     package mutating func field(_ name: String, text: String, isVerbatim: Bool) {
         begin(name)
         let start = octets.count
@@ -110,8 +110,8 @@ package struct FieldWriter {
         }
     }
 
-    /// Encodes the words that need it, with the blanks between them. Encodes everything if a blank is not a single
-    /// space.
+    /// Encodes the words that need encoding, with the spaces between them. Encodes the whole value if anything but a
+    /// single space separates two words.
     private mutating func appendEncoded(_ value: ArraySlice<UInt8>) {
         let words = value.split(separator: .space, omittingEmptySubsequences: false)
         guard !words.contains(where: { $0.isEmpty || $0.contains(.tab) }) else {
@@ -199,7 +199,7 @@ package struct FieldWriter {
         return previous != .space
     }
 
-    /// A quoted string is never folded, because readers differ about a fold in quotes.
+    /// Writes the text as a quoted string. It is never folded, because readers differ about a fold in quotes.
     private mutating func appendQuotedString(_ text: String, first: Bool) {
         let escapes = text.utf8.count { $0 == .quote || $0 == .backslash }
         separateWord(length: text.utf8.count + escapes + 2, first: first)

@@ -1,11 +1,13 @@
 import InternetMessage
 
-/// The parameter `filename` of Content-Disposition (RFC 2183 section 2.3) in the words of a field.
+/// Writes the parameter `filename` of Content-Disposition (RFC 2183 section 2.3) as words. The field can be folded
+/// between two words.
 ///
 /// A name in ASCII is written in quotes. Other names are written by RFC 2231, and so are names that readers would
 /// decode or unescape in different ways. Such a name is written only once, without a second form for old readers.
 /// Encoded words are not allowed in a parameter (RFC 2047 section 5 rule 3), and JavaMail, Python and others differ
-/// about which of two forms applies. So SES could check another name than the recipient sees.
+/// about which of two forms applies. With two forms, SES could therefore check a different name than the one that the
+/// recipient sees.
 enum FilenameParameter {
     /// The most characters of a value in one piece. With the parameter's name, the line stays below 76.
     private static let preferredPiece = 55
@@ -27,7 +29,8 @@ enum FilenameParameter {
     /// the pieces of a long name are longer instead.
     private static func encodedPieces(_ name: String) -> [String] {
         let length = name.utf8.reduce(0) { $0 + (isPlain($1) ? 1 : 3) }
-        // A piece may be up to 11 characters short, because a character of four octets takes 12.
+        // A piece may have up to 11 characters less than the maximum, because a character of four octets takes 12 and
+        // is not split.
         let maximumPiece = max(preferredPiece, length / 9 + 12)
         var pieces: [String] = []
         var piece: [UInt8] = []

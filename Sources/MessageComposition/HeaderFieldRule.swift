@@ -14,7 +14,7 @@ enum HeaderFieldRule {
             "return-path", "dkim-signature", "domainkey-signature", "authentication-results", "received-spf",
         ].map { Array($0.utf8) })
 
-    /// The values of the email that replace these headers.
+    /// For a header that is set by a field of the email: the name of that field.
     private static let replacements: [[UInt8]: String] = Dictionary(
         uniqueKeysWithValues: [
             "from": "from", "to": "to", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "subject": "subject",

@@ -1,7 +1,8 @@
-/// Writes the header fields for author, recipients and subject and the further fields. The fields that describe the
-/// content are not included.
+/// Writes the header fields for author, recipients and subject, and the fields that the application adds. The fields
+/// that describe the content are not included.
 enum HeaderSectionWriter {
-    /// Returns the fields, each with its line end. The email must have no defects, except the size of this section.
+    /// Returns the fields, each with its line end. This section may be too large, but the email must have no other
+    /// defect.
     static func octets(of email: Email) -> [UInt8] {
         var fields = FieldWriter()
         append(email, to: &fields)

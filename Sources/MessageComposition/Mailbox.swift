@@ -21,10 +21,11 @@ public struct Mailbox: Hashable, Sendable {
 
     /// Reads one mailbox: `user@example.com`, `Name <user@example.com>` or `"Name, with a comma" <user@example.com>`.
     ///
-    /// The name is text in any script. It is written without RFC 2047, and each of its characters stands for itself:
-    /// parentheses do not begin a comment. A name with a comma, colon, semicolon, double quote or angle bracket must be
-    /// in double quotes. In these, a backslash escapes a double quote and a backslash. The domain may be in Unicode; it
-    /// is converted to A-labels (RFC 5891). Blanks at either end and before the `<` are ignored.
+    /// The name is text in any script. It is written without encoded words (RFC 2047), and each of its characters
+    /// stands for itself: parentheses do not begin a comment. A name with a comma, colon, semicolon, double quote or
+    /// angle bracket must be in double quotes. Within the quotes, a backslash escapes a double quote and a backslash.
+    /// The domain may be in Unicode; it is converted to A-labels (RFC 5891). Blanks at either end and before the `<`
+    /// are ignored.
     ///
     /// - Throws: ``MailboxError``, which says what to change. Lists and groups are refused.
     public init(parsing text: String) throws(MailboxError) {
@@ -125,7 +126,8 @@ public struct Mailbox: Hashable, Sendable {
         do {
             return try AddrSpec(parsing: octets)
         } catch {
-            // If another address is part of the text, it is a list. AddrSpec would report a single character instead.
+            // A comma or a semicolon means that the text is a list or a group. The error of `AddrSpec` would not say
+            // this.
             if case .syntax = error, text.first != .quote {
                 if text.contains(UInt8(ascii: ",")) { throw .list }
                 if text.contains(UInt8(ascii: ";")) { throw text.contains(UInt8(ascii: ":")) ? .group : .list }
@@ -164,7 +166,7 @@ public enum MailboxError: Error, Hashable, Sendable {
     case encodedWord
     /// A name without quotes contains a comma.
     case comma
-    /// A name contains another character that needs quotes.
+    /// A name without quotes contains a character that needs quotes and is not a comma.
     case needsQuotes
     /// A double quote has no closing one.
     case openQuote

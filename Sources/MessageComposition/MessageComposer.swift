@@ -29,9 +29,9 @@ public struct MessageComposer: Sendable {
     public private(set) var size = 0
 
     private var contents: [Content] = []
-    /// The index of the content with which the next piece begins, and how many of its octets have been returned, if it
-    /// is a content of octets.
+    /// The index of the content with which the next piece begins.
     private var current = 0
+    /// How many octets of that content have been returned. Used only for a content of octets.
     private var offset = 0
     /// Fields and delimiters that come before the next content.
     private var fields = FieldWriter()
@@ -40,14 +40,14 @@ public struct MessageComposer: Sendable {
 
     /// The largest piece in octets. A piece may be smaller.
     public static let maximumPieceSize = 64 * 1024
-    /// A piece ends at this size, at the end of the current line.
+    /// A piece that has reached this size, in octets, ends at the end of its current line.
     static let pieceSize = maximumPieceSize - 256
 
-    /// Takes an email without defects (``Email/defects()``). For other emails the message is undefined, but it has no
-    /// line ends except those of its fields.
+    /// Takes an email without defects (``Email/defects()``). For an email with defects, the message is undefined.
     ///
-    /// - Parameter seed: makes the boundaries of the parts. The same email with the same seed becomes the same message.
-    ///   Boundaries are lines that neither quoted-printable nor base64 can contain, whatever the seed is.
+    /// - Parameter seed: the number from which the boundaries of the parts are made. The same email with the same seed
+    ///   becomes the same message. Boundaries are lines that neither quoted-printable nor base64 can contain, whatever
+    ///   the seed is.
     public init(_ email: Email, seed: UInt64) {
         self.seed = seed
         recipients = Self.recipients(email)

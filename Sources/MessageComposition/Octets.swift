@@ -24,7 +24,7 @@ extension UInt8 {
         }
     }
 
-    /// The digit of a value from 0 to 15 in base 16.
+    /// The hexadecimal digit, in upper case, of a value from 0 to 15.
     static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x37 + value }
 }
 

@@ -20,7 +20,8 @@ package struct TextLines {
     private var offset = 0
     private var quoted = QuotedPrintableEncoder()
     private var lines = LineEndReader()
-    /// The whole content if it has one piece. It is made when the size is measured.
+    /// The whole content in quoted-printable, if it fits into one piece. It is made when the size is measured. Nil if
+    /// the content is longer or in base64.
     private var whole: [UInt8]?
 
     /// Measures the text in both encodings, and chooses one.
@@ -48,7 +49,7 @@ package struct TextLines {
         self.text = text
     }
 
-    /// Appends the next octets until `output` has about `limit`. Returns false when the content has ended.
+    /// Appends the next octets until `output` has about `limit` octets. Returns false when the content has ended.
     package mutating func append(upTo limit: Int, to output: inout [UInt8]) -> Bool {
         if let whole {
             output.append(contentsOf: whole)
@@ -175,7 +176,7 @@ private struct QuotedPrintableEncoder {
     }
 }
 
-/// Reads a text with CRLF at the end of each line.
+/// Reads the octets of a text, and returns CRLF for each of its line ends.
 private struct LineEndReader {
     private var offset = 0
     /// Whether the LF of a CRLF must still be read.
@@ -185,7 +186,7 @@ private struct LineEndReader {
     /// The number of octets in one line of base64.
     private static let lineSize = LineLength.base64 / 4 * 3
 
-    /// The number of octets in a whole text.
+    /// The number of octets of the whole text when each line ends with CRLF.
     static func count(_ text: UnsafeBufferPointer<UInt8>) -> Int {
         guard let last = text.last else { return 0 }
         var lineFeeds = 0

@@ -23,7 +23,8 @@ final class ByteBufferBIO {
             return length
         }
         BIO_meth_set_ctrl(method) { _, command, _, _ in
-            // Flushing is done by the channel handler, since nothing waits in here. Other commands have no answer.
+            // A flush succeeds at once: the channel handler sends the ciphertext, so this BIO has nothing to flush. No
+            // other command is supported.
             command == BIO_CTRL_FLUSH ? 1 : 0
         }
         return method
@@ -31,8 +32,8 @@ final class ByteBufferBIO {
 
     /// Ciphertext that OpenSSL has not taken yet.
     private(set) var inbound = ByteBuffer()
-    /// The ciphertext that OpenSSL took since ``recordFinished()``, in octets. It is part of a record that may be
-    /// incomplete.
+    /// How many octets of ciphertext OpenSSL has taken since the last call of ``recordFinished()``. They are part of a
+    /// record that may be incomplete.
     private(set) var takenOfRecord = 0
     private var outbound: ByteBuffer?
     private let allocator: ByteBufferAllocator
@@ -41,8 +42,8 @@ final class ByteBufferBIO {
         self.allocator = allocator
     }
 
-    /// Makes the OpenSSL side. It refers to `self` without retaining it, so the caller must free it before it releases
-    /// `self`.
+    /// Makes the BIO that OpenSSL uses, or returns nil if OpenSSL has no memory for it. The BIO refers to `self`
+    /// without retaining it, so the caller must free the BIO before it releases `self`.
     func makeBIO() -> OpaquePointer? {
         guard let method = Self.method, let bio = BIO_new(method) else { return nil }
         BIO_set_data(bio, Unmanaged.passUnretained(self).toOpaque())
@@ -54,7 +55,8 @@ final class ByteBufferBIO {
         BIO_get_data(bio).map { Unmanaged<ByteBufferBIO>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    /// Adds ciphertext from the channel. Usually OpenSSL has taken everything before it. Then nothing is copied.
+    /// Adds ciphertext from the channel. Usually OpenSSL has taken all earlier ciphertext. In this case nothing is
+    /// copied.
     func received(_ buffer: ByteBuffer) {
         if self.inbound.readableBytes == 0 {
             self.inbound = buffer

@@ -30,9 +30,9 @@ final class TLSConnection {
 
     /// The largest plaintext of a TLS record in octets (RFC 8446, section 5.1).
     static let maximumRecord = 16_384
-    /// The largest amount, in octets, that the peer may make OpenSSL answer by itself after the handshake: some 500 key
-    /// updates (RFC 8446, section 4.6.3) or refused renegotiations. A peer that asks for more and does not read the
-    /// answers would fill the memory.
+    /// The most octets of answers that the peer may make OpenSSL write by itself after the handshake. They are enough
+    /// for some 500 key updates (RFC 8446, section 4.6.3) or refused renegotiations. Without a limit, a peer that does
+    /// not read the answers could fill the memory.
     static let maximumAnswers = 16_384
     /// An upper bound of what a cipher adds to a record, in octets. With authenticated encryption: header 5, TLS 1.2
     /// nonce 8, content type 1, tag 16. With CBC, as OpenSSL writes it: header 5, vector 16, HMAC-SHA384 48, padding
@@ -59,14 +59,16 @@ final class TLSConnection {
             SSL_free(ssl)
             throw TLSError(.internalFailure, "cannot start TLS: \(OpenSSLErrorQueue.drainedText())")
         }
-        // One reference is enough for both directions: when it is given the same BIO twice, SSL_set_bio takes only one.
+        // One reference is enough for both directions: SSL_set_bio takes over only one reference when it is given the
+        // same BIO twice.
         SSL_set_bio(ssl, pointer, pointer)
         SSL_set_accept_state(ssl)
         self.ssl = ssl
         self.bio = bio
         self.allocator = allocator
         self.context = context
-        // Not retained, which avoids a cycle. The callback that reads it runs only inside calls that `self` makes.
+        // `self` is not retained, which avoids a reference cycle. This is safe: the callback that uses the pointer runs
+        // only inside calls that `self` makes.
         SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
         context.connectionOpened()
     }
@@ -79,7 +81,7 @@ final class TLSConnection {
 
     // MARK: - Bytes from and to the wire
 
-    /// Takes ciphertext from the peer. ``handshake()`` or ``read(into:limit:)`` process it.
+    /// Takes ciphertext from the peer. ``handshake()`` or ``read(limit:)`` processes it.
     func received(_ ciphertext: ByteBuffer) { self.bio.received(ciphertext) }
 
     /// Whether some ciphertext has not been processed yet.
@@ -170,7 +172,7 @@ final class TLSConnection {
 
     // MARK: - Application data
 
-    /// Decrypts what has arrived, up to `limit` octets. All records that are available go into one buffer.
+    /// Decrypts what has arrived, up to `limit` octets of plaintext. All records that are available go into one buffer.
     ///
     /// - Returns: the plaintext, or nil if there is none, and why reading stopped. Plaintext that comes with `.failed`
     ///   arrived intact before the failure.
@@ -204,7 +206,8 @@ final class TLSConnection {
         return (buffer.readableBytes > 0 ? buffer : nil, self.answersTooMuch(stop) ?? stop)
     }
 
-    /// Returns the failure that replaces `stop` when the peer has asked for more answers than are allowed.
+    /// Returns the failure that replaces `stop` when the peer has asked for more answers than are allowed; otherwise
+    /// nil.
     private func answersTooMuch(_ stop: ReadResult) -> ReadResult? {
         if case .failed = stop { return nil }
         guard self.answered > Self.maximumAnswers else { return nil }
@@ -229,7 +232,7 @@ final class TLSConnection {
         self.bio.reserveOutbound(plaintext + records * self.recordOverhead)
     }
 
-    /// Encrypts all readable octets of `plaintext`, in records of up to 16 KiB.
+    /// Encrypts all readable octets of `plaintext`, in records of up to 16 KiB. Returns the failure, or nil.
     ///
     /// The BIO takes everything that OpenSSL writes, and renegotiation is off. So OpenSSL never stops halfway and need
     /// not be called again. Neither `SSL_MODE_ENABLE_PARTIAL_WRITE` nor `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER` is
@@ -244,7 +247,8 @@ final class TLSConnection {
         return result == 1 ? nil : self.drainedFailure()
     }
 
-    /// Sends `close_notify` to the peer. Nothing can be written afterwards, but reading continues.
+    /// Sends `close_notify` to the peer. Nothing can be written afterwards, but reading continues. Returns the failure,
+    /// or nil.
     func closeOutput() -> TLSError? {
         OpenSSLErrorQueue.clear()
         return SSL_shutdown(self.ssl) >= 0 ? nil : self.drainedFailure()
@@ -254,7 +258,8 @@ final class TLSConnection {
 
     private func drainedFailure() -> TLSError {
         let all = OpenSSLErrorQueue.drain()
-        // Errors of the cipher layer about the same failure explain nothing, unless the TLS layer reported none.
+        // If the TLS layer reported errors, those of the cipher layer about the same failure explain nothing and are
+        // left out.
         let entries = all.contains(where: \.isTLS) ? all.filter(\.isTLS) : all
         let prefix = self.handshakeComplete ? "TLS failed: " : "handshake failed: "
         let code: TLSError.Code = self.handshakeComplete ? .protocolViolation : .handshakeFailed
@@ -314,8 +319,8 @@ final class TLSConnection {
         }
     }
 
-    /// Names the remedy by the relay's setting, because the operator who reads the log often has a device that can't be
-    /// changed.
+    /// Says why no cipher suite is shared. The remedy that it names is a setting of the relay, because often the client
+    /// is a device that the operator can't change.
     private var whyNoCipherIsShared: String {
         switch self.context.compatibility {
         case .modern:

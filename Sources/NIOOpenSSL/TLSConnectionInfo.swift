@@ -1,4 +1,4 @@
-/// The versions of the protocol that are supported. Older ones are not (RFC 8996).
+/// The versions of TLS that are supported. Older versions are not supported (RFC 8996).
 public enum TLSVersion: String, Sendable, Hashable, Comparable, CaseIterable, CustomStringConvertible {
     case tls12 = "TLSv1.2"
     case tls13 = "TLSv1.3"

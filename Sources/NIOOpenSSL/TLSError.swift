@@ -2,10 +2,10 @@ internal import COpenSSL
 
 /// An error on one TLS connection.
 ///
-/// The description is meant for a log line. It names the alert or OpenSSL's reason. Where it explains the failure, it
-/// also names what the client offered. It contains no key material and no application data.
+/// The description is meant for a log line. It names the alert or OpenSSL's reason. If the failure is about what the
+/// client offered, the description names that too. It contains no key material and no application data.
 public struct TLSError: Error, Sendable, CustomStringConvertible {
-    /// The kinds of failure. More may be added, so a `switch` over them needs a `default`.
+    /// The kinds of failure. Later versions may add kinds, so a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: Hashable, Sendable, CaseIterable {
             case handshakeFailed, notBegun, notTLS, truncated, protocolViolation, alertReceived, closed, limitExceeded
@@ -18,7 +18,7 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
 
         /// Client and server reached no agreement, or the client left before the end of the handshake.
         public static let handshakeFailed = Code(base: .handshakeFailed)
-        /// The client left without sending anything, as a program does that only checks whether a port is open.
+        /// The client left without sending anything, as a program that only checks whether a port is open does.
         public static let notBegun = Code(base: .notBegun)
         /// The client began with something that is not TLS, such as a command in plain text.
         public static let notTLS = Code(base: .notTLS)
@@ -47,7 +47,7 @@ public struct TLSError: Error, Sendable, CustomStringConvertible {
     public var message: String
     /// The number of the fatal alert that the peer sent (RFC 8446, section 6), or nil.
     public var alert: UInt8?
-    /// The place in this module where the error was made.
+    /// The source file (`#fileID`) in which this module created the error.
     public var file: String
     /// The number of the line in `file`.
     public var line: Int
@@ -86,13 +86,13 @@ enum OpenSSLErrorQueue {
 
     static func clear() { ERR_clear_error() }
 
-    /// Takes all errors out of the queue. The first error, which is the cause, comes first.
+    /// Removes all errors from the queue, and returns at most the first four of them. The first one is the cause.
     static func drain() -> [Entry] {
         var entries: [Entry] = []
         while true {
             let code = ERR_get_error()
             guard code != 0 else { return entries }
-            // OpenSSL keeps at most 16 errors. Four explain as much.
+            // OpenSSL keeps at most 16 errors. The first four explain as much as all of them.
             guard entries.count < 4 else { continue }
             let text = ERR_reason_error_string(code).map { String(cString: $0) } ?? "OpenSSL error \(code)"
             entries.append(Entry(code: code, text: text))

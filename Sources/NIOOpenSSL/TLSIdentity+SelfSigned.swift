@@ -12,8 +12,8 @@ extension TLSIdentity {
     /// - Parameters:
     ///   - hostnames: at least one DNS name or IP address. The first label of a DNS name may be `*`. The first entry is
     ///     the common name; all entries are subject alternative names.
-    ///   - now: the beginning of validity, in seconds since 1970-01-01 UTC. The certificate's own time is an hour
-    ///     earlier, for clients whose clock is slow.
+    ///   - now: the beginning of validity, in seconds since 1970-01-01 UTC. The certificate itself is valid from an
+    ///     hour earlier, for clients whose clock is slow.
     ///   - validity: how long after `now` the certificate is valid.
     /// - Returns: certificate and key as PEM bytes in memory.
     /// - Throws: ``TLSConfigurationError`` for a name that is neither a host name nor an IP address.
@@ -89,7 +89,7 @@ extension TLSIdentity {
     private static func isAddress(_ text: String) -> Bool {
         // This excludes NUL, which would end the text in C.
         guard text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else { return false }
-        var storage = in6_addr()  // the larger of the two
+        var storage = in6_addr()  // the larger of the two address types
         return inet_pton(AF_INET, text, &storage) == 1 || inet_pton(AF_INET6, text, &storage) == 1
     }
 

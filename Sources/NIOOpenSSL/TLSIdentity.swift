@@ -42,8 +42,8 @@ public enum TLSPEMSource: Sendable, CustomStringConvertible, CustomDebugStringCo
 
 /// The settings from which a ``TLSServerContext`` is made.
 public struct TLSConfiguration: Sendable {
-    /// At least one identity. If there are several, each must have another kind of key, such as RSA and ECDSA. A client
-    /// gets one that it supports. ECDSA is preferred because it costs the server less than half the CPU time.
+    /// At least one identity. If there are several, each must have a different kind of key, such as RSA and ECDSA. A
+    /// client gets one that it supports. ECDSA is preferred because it costs the server less than half the CPU time.
     public var identities: [TLSIdentity]
     /// The oldest version that is accepted. The default is TLS 1.2, since RFC 8996 forbids older ones.
     public var minimumVersion: TLSVersion
@@ -59,7 +59,7 @@ public struct TLSConfiguration: Sendable {
     }
 }
 
-/// How old the clients may be that a server with TLS 1.2 still accepts.
+/// Whether a server also accepts the cipher suites that old clients with TLS 1.2 need.
 public enum TLSCompatibility: Hashable, Sendable, CaseIterable {
     /// Only suites with forward secrecy and authenticated encryption, as RFC 9325 section 4.2 recommends.
     case modern
@@ -85,7 +85,8 @@ public struct TLSCertificateInfo: Sendable, Hashable {
     public var keyType: String
     /// Whether the certificate is signed with its own key. Clients trust it only if they are configured to.
     public var isSelfSigned: Bool
-    /// The number of intermediate certificates that are sent with it. They lead clients to an issuer that they know.
+    /// The number of intermediate certificates that are sent with it. They lead clients to an issuer that the clients
+    /// know.
     public var intermediates: Int
     /// The SHA-256 of the certificate in DER, in lower-case hexadecimal.
     public var fingerprint: String
@@ -108,7 +109,7 @@ public struct TLSCertificateInfo: Sendable, Hashable {
 
 /// Why no context could be made from a ``TLSConfiguration``. The description names the file and the remedy.
 public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
-    /// The kinds of mistake. More may be added, so a `switch` over them needs a `default`.
+    /// The kinds of mistake. Later versions may add kinds, so a `switch` over them needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Base: Hashable, Sendable {
             case noIdentity, unreadable, tooLarge, noCertificate, malformedCertificate, noPrivateKey
@@ -133,7 +134,7 @@ public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
         public static let malformedPrivateKey = Code(base: .malformedPrivateKey)
         /// The private key needs a passphrase.
         public static let encryptedPrivateKey = Code(base: .encryptedPrivateKey)
-        /// The private key belongs to another certificate.
+        /// The private key does not belong to the server's own certificate.
         public static let keyMismatch = Code(base: .keyMismatch)
         /// Two certificates have the same kind of key, so one of them would never be used.
         public static let sameKeyType = Code(base: .sameKeyType)
@@ -149,7 +150,7 @@ public struct TLSConfigurationError: Error, Sendable, CustomStringConvertible {
 
     /// The kind of mistake.
     public var code: Code
-    /// The file, or the name of the bytes, with the mistake. Empty if there is none.
+    /// The file, or the name of the bytes, with the mistake. Empty if the mistake is in neither.
     public var source: String
     /// A sentence that says what is wrong.
     public var message: String

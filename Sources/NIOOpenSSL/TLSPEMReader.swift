@@ -10,8 +10,8 @@ internal import COpenSSL
 ///
 /// It owns the OpenSSL objects of one identity and frees them.
 final class TLSPEMReader {
-    /// In octets. Every real chain is far smaller. The limit keeps a wrong path (a log, a device) from filling the
-    /// memory.
+    /// The largest PEM text that is read, in octets. Every real chain is far smaller. The limit keeps a wrong path (a
+    /// log, a device) from filling the memory.
     static let maximumSize = 1_048_576
 
     private(set) var certificates: [OpaquePointer] = []
@@ -122,7 +122,7 @@ final class TLSPEMReader {
 
     // MARK: - Sources
 
-    /// Calls `body` with a BIO that reads the text of `source`. Afterwards it wipes what was read from a file.
+    /// Calls `body` with a BIO that reads the text of `source`. Afterwards it wipes its own copy of the text.
     private static func withPEM<Result>(
         _ source: TLSPEMSource, _ body: (OpaquePointer) throws(TLSConfigurationError) -> Result
     ) throws(TLSConfigurationError) -> Result {

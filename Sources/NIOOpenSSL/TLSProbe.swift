@@ -4,7 +4,8 @@ internal import COpenSSL
 /// what the server presents.
 ///
 /// Calls block as long as the socket's own timeouts (`SO_RCVTIMEO`, `SO_SNDTIMEO`) allow, so it must not be used on an
-/// event loop. It is not thread-safe. When the server has gone, a write raises SIGPIPE unless that is ignored.
+/// event loop. It is not thread-safe. If the server has closed the connection, a write raises the signal SIGPIPE, so
+/// the caller must ignore that signal.
 public final class TLSProbe {
     private let context: OpaquePointer
     private let ssl: OpaquePointer
@@ -14,7 +15,8 @@ public final class TLSProbe {
     /// Does a TLS handshake over the socket. The caller keeps the ownership of the socket.
     ///
     /// - Parameter serverName: the host name that is requested from the server (SNI).
-    /// - Throws: ``TLSError`` with the code `handshakeFailed`.
+    /// - Throws: ``TLSError`` with the code `handshakeFailed`, or with `internalFailure` if OpenSSL can't begin the
+    ///   handshake.
     public init(descriptor: Int32, serverName: String) throws(TLSError) {
         OpenSSLErrorQueue.clear()
         guard let context = SSL_CTX_new(TLS_client_method()) else { throw Self.failure(.internalFailure) }
@@ -57,7 +59,10 @@ public final class TLSProbe {
         return TLSCertificateInfo(certificate, key: key, source: serverName, intermediates: max(0, sent - 1))
     }
 
-    /// Reads at most `count` bytes. The result is empty at the end of the stream.
+    /// Reads at most `count` bytes. The result is empty after the server has sent close_notify.
+    ///
+    /// - Throws: `TLSError` with the code `truncated` if the connection ends without close_notify, or if no data
+    ///   arrives in time.
     public func read(_ count: Int) throws(TLSError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var filled = 0

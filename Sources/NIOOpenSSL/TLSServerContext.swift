@@ -4,15 +4,15 @@ private import Synchronization
 /// Certificates, keys and rules for the server's side of TLS connections: an `SSL_CTX` that never changes.
 ///
 /// To reload certificates, make a new context with the same ``TLSTicketKeys``, and use it for new connections, for
-/// instance through ``ReloadableTLSContext``. Make it off the event loops, because it reads files. Connections keep the
-/// context that they began with.
+/// instance through ``ReloadableTLSContext``. Do not make a context on an event loop, because this reads files.
+/// Connections keep the context that they began with.
 ///
 /// It is `Sendable`: `pointer` is a constant, and everything that changes the `SSL_CTX` happens in `init`, before the
 /// object can be shared. Afterwards OpenSSL only reads it or counts references atomically: `SSL_new` may be called on
 /// several threads, and the session cache, which would be written, is off. The ticket keys and the counter have their
 /// own synchronisation.
 public final class TLSServerContext: Sendable {
-    /// The `SSL_CTX*`. `nonisolated(unsafe)`: see above.
+    /// The `SSL_CTX*`. `nonisolated(unsafe)` is correct for the reason that the comment on the class gives.
     nonisolated(unsafe) let pointer: OpaquePointer
     /// The keys with which this context seals session tickets.
     public let ticketKeys: TLSTicketKeys
@@ -39,15 +39,15 @@ public final class TLSServerContext: Sendable {
         """
     private static let tls13Ciphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
     private static let groups = "X25519:P-256:P-384"
-    /// In the order of the server's cost. None uses SHA-1.
+    /// The algorithms that cost the server least come first. None uses SHA-1.
     private static let signatureAlgorithms = """
         ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:\
         rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:\
         rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:\
         rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512
         """
-    /// The same for every context, so that tickets stay valid after a reload. OpenSSL requires one where sessions are
-    /// resumed.
+    /// OpenSSL requires a session ID context for servers that resume sessions. All contexts have the same one, so that
+    /// tickets stay valid after a reload.
     private static let sessionIDContext: [UInt8] = Array("NIOOpenSSL".utf8)
     /// The lifetime of a ticket in seconds. Two hours cover an application that sends once an hour.
     private static let ticketLifetime = 7_200
@@ -82,13 +82,14 @@ public final class TLSServerContext: Sendable {
 
     deinit { SSL_CTX_free(self.pointer) }
 
-    /// How many connections use this context now. After a reload, it shows how many still have the old certificate.
+    /// How many connections use this context now. After a reload, this number of the old context says how many
+    /// connections still use the old certificate.
     public var liveConnections: Int { self.live.load(ordering: .relaxed) }
 
     func connectionOpened() { self.live.add(1, ordering: .relaxed) }
     func connectionClosed() { self.live.subtract(1, ordering: .relaxed) }
 
-    /// All rules are set here and override the system's openssl.cnf, because clients must get the same on every
+    /// All rules are set here and override the system's openssl.cnf, because clients must get the same rules on every
     /// machine.
     private static func setRules(
         _ context: OpaquePointer, _ configuration: TLSConfiguration
@@ -184,7 +185,7 @@ public final class TLSServerContext: Sendable {
                 if let ssl { TLSConnection.clientHelloReceived(ssl) }
                 return SSL_CLIENT_HELLO_SUCCESS
             }, nil)
-        // Not retained: the context object holds the keys, and each connection holds the context object.
+        // The keys are not retained here: the context object holds them, and each connection holds the context object.
         SSL_CTX_set_ex_data(context, 0, Unmanaged.passUnretained(keys).toOpaque())
         SSL_CTX_set_tlsext_ticket_key_evp_cb(context) { ssl, name, vector, cipher, mac, sealing in
             guard let ssl, let name, let vector, let cipher, let mac,

@@ -15,8 +15,8 @@ import NIOCore
 ///
 /// The application enforces timeouts. See ``isHandshakeComplete``.
 ///
-/// The handler can't be removed from a live pipeline (it is not a `RemovableChannelHandler`). Otherwise the application
-/// could continue in plaintext by accident. It releases everything when the channel closes.
+/// The handler can't be removed from a live pipeline (it is not a `RemovableChannelHandler`). If it could be removed,
+/// the application could continue in plaintext by accident. The handler releases everything when the channel closes.
 public final class TLSServerHandler: ChannelDuplexHandler {
     public typealias InboundIn = ByteBuffer
     public typealias InboundOut = ByteBuffer
@@ -51,20 +51,21 @@ public final class TLSServerHandler: ChannelDuplexHandler {
     private var handshakeInput = 0
     private var closeNotifyReceived = false
     private var closeNotifySent = false
-    /// The stream from the peer has ended without `close_notify`.
+    /// Whether the stream from the peer has ended without `close_notify`.
     private var isInputTruncated = false
 
     private var pending: [PendingWrite] = []
     private var pendingBytes = 0
     /// How many of the `pending` writes were flushed before the handshake was complete.
     private var flushedPending = 0
-    /// A half-closure was requested before the handshake was complete.
+    /// Whether the application closed its output before the handshake was complete.
     private var outputCloseHeldBack = false
     private var outputClosePromise: EventLoopPromise<Void>?
 
-    /// Guards against a `channelRead` during a `channelRead`, because plaintext must come out in order.
+    /// Whether ciphertext is being processed. A `channelRead` during another one then only adds its ciphertext, because
+    /// plaintext must be delivered in order.
     private var processing = false
-    /// The application requested a read and has got no plaintext since.
+    /// Whether the application has requested a read and has got no plaintext since.
     private var readWanted = false
     private var readForwarded = false
 
@@ -116,7 +117,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
             switch result {
             case .limitReached: continue
             case .needsInput:
-                // During the call above, the application may have caused another `channelRead`.
+                // While the application handled the plaintext, it may have caused another `channelRead`.
                 guard connection.hasInput else { return }
             case .closeNotify:
                 self.closeNotifyReceived = true
@@ -143,7 +144,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         case .complete(let info):
             self.phase = .established
             self.isHandshakeComplete = true
-            // This comes before the event, because earlier writes must be sent first.
+            // The held-back writes are sent before the event is fired, because the application may write more in
+            // response to the event.
             self.sendHeldBack(context)
             guard self.phase == .established else { return false }
             context.fireUserInboundEventTriggered(TLSEvent.handshakeCompleted(info))
@@ -152,8 +154,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
     }
 
     public func channelReadComplete(context: ChannelHandlerContext) {
-        // Handshake messages, including the ticket, wait until now. If the application's first answer came at once, it
-        // was sent with them in one segment.
+        // Handshake messages, including the ticket, wait until now. If the application answered at once, its answer has
+        // already been sent with them in one segment.
         self.writeOutbound(context)
         self.readForwarded = false
         context.fireChannelReadComplete()
@@ -187,7 +189,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    /// The TCP stream from the peer ended. Fires an error unless TLS had ended first.
+    /// The TCP stream from the peer has ended. Fires an error if the peer had not ended the TLS connection before.
     private func inputEnded(_ context: ChannelHandlerContext) {
         guard !self.closeNotifyReceived, !self.isInputTruncated else { return }
         switch self.phase {
@@ -244,7 +246,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         case .all:
             if self.phase == .established, !self.closeNotifySent, let connection = self.connection {
                 self.closeNotifySent = true
-                // The connection ends here, even if this fails.
+                // A failure is ignored, because the connection ends here in any case.
                 _ = connection.closeOutput()
                 self.writeOutbound(context)
             }
@@ -291,8 +293,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         context.close(mode: .output, promise: promise)
     }
 
-    /// Encrypts the first `count` pending writes and sends them in one write. Their promises are completed with it, in
-    /// order.
+    /// Encrypts the first `count` pending writes and sends them in one write. When that write completes, the promises
+    /// of the pending writes are completed in order. Returns the failure, or nil.
     private func encrypt(_ context: ChannelHandlerContext, count: Int) -> TLSError? {
         guard let connection = self.connection, count > 0 else {
             self.writeOutbound(context, flushAnyway: true)
@@ -303,8 +305,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         connection.willWrite(bytes)
         let error = Self.encrypt(self.pending[..<count], bytes, connection, context.channel.allocator)
         let promise = Self.tie(self.pending[..<count])
-        // Both are done before promises are completed, because their callbacks may write again. A short queue keeps its
-        // storage.
+        // The writes are encrypted and removed from the queue before promises are completed, because callbacks of the
+        // promises may write again. A short queue keeps its storage.
         if count == self.pending.count {
             self.pending.removeAll(keepingCapacity: count <= 16)
         } else {
@@ -347,7 +349,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         return connection.write(gathered)
     }
 
-    /// Returns one promise that completes those of all `writes`, in their order.
+    /// Returns one promise that completes those of all `writes`, in their order; nil if no write has a promise.
     private static func tie(_ writes: ArraySlice<PendingWrite>) -> EventLoopPromise<Void>? {
         if writes.count == 1 { return writes.first?.promise }
         let promises = writes.compactMap(\.promise)
@@ -367,7 +369,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         if let ciphertext = self.connection?.takeOutbound(), ciphertext.readableBytes > 0 {
             context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
         } else {
-            // All writes were empty. They complete after the writes before them, which the channel handles.
+            // There is no ciphertext, because all writes were empty. An empty write to the channel completes their
+            // promise after those of earlier writes.
             if let promise { context.write(self.wrapOutboundOut(ByteBuffer()), promise: promise) }
             if flushAnyway { context.flush() }
         }
@@ -384,7 +387,7 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         context.close(promise: nil)
     }
 
-    /// Frees the connection and fails what was not sent. A second call does nothing.
+    /// Frees the connection, and fails the promises of everything that was not sent. A second call does nothing.
     private func end(failing error: TLSError) {
         self.phase = .closed
         self.connection = nil

@@ -3,16 +3,17 @@ private import Synchronization
 
 /// The keys that seal session tickets (RFC 5077, RFC 8446 section 4.6.1).
 ///
-/// One value can be used by several contexts. So tickets of an old context stay valid with the new context after a
-/// reload of certificates. ``rotate()`` makes a new key. Tickets that were sealed before it are accepted and replaced
-/// until the next rotation. For forward secrecy of TLS 1.2 sessions, call it once or twice a day. A stolen key then
-/// opens only the sessions of its own time.
+/// Several contexts can use the same `TLSTicketKeys`. So tickets of an old context stay valid with the new context
+/// after a reload of certificates. ``rotate()`` makes a new key. Until the next rotation, tickets that were sealed with
+/// the previous key are accepted and replaced. For forward secrecy of TLS 1.2 sessions, call `rotate()` once or twice a
+/// day. A stolen key then opens only the sessions whose tickets were sealed with that key.
 ///
 /// The keys come from OpenSSL's private random generator, never leave the process, and are wiped at the end.
 ///
-/// This uses OpenSSL's callback, not `SSL_CTX_set_tlsext_ticket_keys`, for two reasons. That call has one key for a
-/// context, so a rotation would make every ticket invalid at once. And to change the key of a context that threads are
-/// using is a race. The callback gets the key each time and also accepts the previous one.
+/// This uses OpenSSL's callback, not `SSL_CTX_set_tlsext_ticket_keys`, for two reasons. That function sets a single key
+/// for a context, so a rotation would make every ticket invalid at once. And it would be a data race to change the key
+/// of a context while other threads use it. The callback gets the current key each time, and also accepts tickets of
+/// the previous key.
 public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomReflectable {
     private struct Keys: Sendable {
         var current: TicketKey
@@ -57,7 +58,7 @@ public final class TLSTicketKeys: Sendable, CustomStringConvertible, CustomRefle
             // 2: the ticket is valid, but the client must get a new one.
             return previous.start(cipher: cipher, vector: vector, mac: mac, sealing: false) ? 2 : -1
         }
-        return 0  // Not ours: a full handshake.
+        return 0  // The ticket is not ours: OpenSSL does a full handshake.
     }
 }
 

@@ -8,7 +8,7 @@ enum Base64 {
         return table
     }()
 
-    /// Returns nil when `text` is not base64.
+    /// Returns the octets that `text` encodes, or nil when `text` is not base64.
     static func decode(_ text: some BidirectionalCollection<UInt8>) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
@@ -27,7 +27,7 @@ enum Base64 {
                 output.append(UInt8(truncatingIfNeeded: bits >> UInt32(held)))
             }
         }
-        // The bits that padding leaves over must be zero, so that a text has one meaning only.
+        // The bits that padding leaves over must be zero, so that the same octets have only one base64 text.
         guard bits & (1 << UInt32(held) - 1) == 0 else { return nil }
         return output
     }

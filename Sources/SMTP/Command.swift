@@ -17,7 +17,7 @@ public enum Command: Sendable {
     case verify
     case help
     case quit
-    /// The first line of an HTTP request. The client is not a mail client. It may be a browser that was tricked into
+    /// The first line of an HTTP request. The client is not a mail client, and may be a browser that was tricked into
     /// connecting.
     case http
 }
@@ -66,7 +66,8 @@ extension Command {
         }
         guard let verb = verbs[packed] else { return .invalid(.unknownCommand) }
         if verb == .http { return .valid(.http) }
-        // Control characters are not allowed in a command. Another server would have to guess what they mean.
+        // Control characters are not allowed in a command. A server that accepted them would have to guess what they
+        // mean.
         guard !line.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
             return .invalid(.syntaxError("A command must not hold control characters"))
         }
@@ -88,8 +89,8 @@ extension Command {
         }
     }
 
-    /// Whether the line begins an HTTP request. Called for a line that is not a command because of its length or its
-    /// line end.
+    /// Whether the line begins an HTTP request. This is used for a line that can't be a command because it is too long
+    /// or ends in a bare LF.
     static func isHTTP(_ line: ByteBuffer) -> Bool {
         if case .valid(.http) = parse(line) { true } else { false }
     }
@@ -211,8 +212,7 @@ extension Command {
 public enum ParsedCommand: Sendable {
     case valid(Command)
     case invalid(Reply)
-    /// A MAIL, RCPT or DATA with a wrong form. If the client may not send this command at all at this point, the reply
-    /// says so instead.
+    /// A MAIL, RCPT or DATA with a wrong form. If TLS or authentication is missing, the session replies that instead.
     case invalidEnvelope(Reply)
 }
 

@@ -16,11 +16,11 @@ public struct CommandLineDecoder: Sendable {
     public enum Result: Hashable, Sendable {
         /// A line without its CRLF.
         case line(ByteBuffer)
-        /// A line that ends in a bare LF; the LF is removed. The client gets an error, because the relay does not
-        /// guess.
+        /// A line that ends in a bare LF; the LF is removed. The client gets an error, because the relay does not guess
+        /// where a line ends.
         case bareLineFeed(ByteBuffer)
-        /// The first octets of a line that is longer than the limit. It is reported once. The rest of the line is
-        /// discarded as it arrives.
+        /// The first octets of a line that is longer than the limit. The rest of the line is discarded as it arrives.
+        /// The line is reported once, when its end has arrived.
         case tooLong(beginning: ByteBuffer)
         case needMoreData
     }
@@ -30,7 +30,8 @@ public struct CommandLineDecoder: Sendable {
     /// The first octets of the line that is being discarded.
     private var discarded: ByteBuffer?
 
-    /// In octets. This is enough to recognise what kind of line the client meant to send.
+    /// How many octets of a discarded line are kept. They are enough to recognise what kind of line the client meant to
+    /// send.
     static let beginningLength = 16
 
     public init() {}

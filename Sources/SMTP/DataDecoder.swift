@@ -10,8 +10,8 @@ import NIOCore
 /// content and removes the dots that the client stuffed (section 4.5.2).
 ///
 /// Only CRLF.CRLF ends the data, and only CRLF begins a line. Bare CR, bare LF and NUL are passed on and recorded in
-/// ``defect``. The message can then be read to its end and refused. So two servers can never disagree about where a
-/// message ends, whatever another server or a mail client treats as a line end.
+/// ``defect``. So the message can be read to its end and then refused. Two servers can therefore never disagree about
+/// where a message ends, whatever another server or a mail client treats as a line end.
 public struct DataDecoder: Sendable {
     /// A violation of the line rules in the content: CR without LF, LF without CR, or NUL (RFC 5321 section 2.3.8 and
     /// RFC 5322 section 2.3).
@@ -71,7 +71,7 @@ public struct DataDecoder: Sendable {
 
             case .dot:
                 if bytes[position] == 0x0D {
-                    // Also withheld until it is known whether this is the end.
+                    // The CR is withheld too, until it is known whether this is the end of the data.
                     position += 1
                     runStart = position
                     state = .dotCR
@@ -83,7 +83,8 @@ public struct DataDecoder: Sendable {
                 if bytes[position] == 0x0A {
                     return (position + 1, true)
                 }
-                // This is not the end, so the CR was content after all, and a bare CR. It may be in an earlier buffer.
+                // This is not the end of the data, so the withheld CR is content: a bare CR. It is passed on by itself,
+                // because it may have arrived in an earlier buffer.
                 note(.bareCarriageReturn)
                 withUnsafeBytes(of: 0x0D as UInt8) { emit($0) }
                 state = .line
@@ -119,12 +120,12 @@ public struct DataDecoder: Sendable {
         return (count, false)
     }
 
-    /// Looks for octets that must not be in a line. If the segment ends with the CR of a CRLF, that CR is its last
-    /// octet.
+    /// Looks for octets that must not be in a line. A CR as the last octet is not a violation here, because an LF may
+    /// follow it.
     private mutating func inspect(_ segment: UnsafeRawBufferPointer) {
         guard defect == nil, let base = segment.baseAddress, !segment.isEmpty else { return }
         let null = memchr(base, 0, segment.count).map { UnsafeRawPointer($0) - base }
-        // Only up to the NUL: a violation after the NUL is not the first one.
+        // A CR is searched for only up to the NUL, because a violation after the NUL is not the first one.
         let end = null ?? segment.count - 1
         if memchr(base, 0x0D, end) != nil {
             note(.bareCarriageReturn)

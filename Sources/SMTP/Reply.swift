@@ -143,7 +143,7 @@ extension Reply {
         Reply(421, EnhancedStatus(4, 2), "\(hostname) waited too long for the client, closing the connection")
     }
 
-    /// The client did not authenticate in time. `seconds` is the time that it had.
+    /// The client did not authenticate in time. `seconds` is how long it was allowed to take.
     public static func authenticationTooSlow(_ hostname: String, seconds: Int, isUnderStress: Bool) -> Reply {
         Reply(
             421, EnhancedStatus(4, 2),

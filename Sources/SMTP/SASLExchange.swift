@@ -1,4 +1,5 @@
-/// The user name and password that a client gave. They hold a secret, so the type has no textual description.
+/// The user name and password that a client gave. They hold a secret, so no textual description of them shows their
+/// values.
 public struct Credentials: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     /// The user name as received. The relay uses it only to describe a mistake.
     public let userName: [UInt8]
@@ -40,8 +41,8 @@ struct SASLExchange: Sendable {
 
     private var state: State
 
-    /// Begins the exchange. `initialResponse` is the command's second argument. `=` stands for an empty response (RFC
-    /// 4954).
+    /// Begins the exchange. `initialResponse` is the command's second argument, or nil when it has none. `=` stands for
+    /// an empty response (RFC 4954).
     static func begin(_ mechanism: SASLMechanism, initialResponse: [UInt8]?) -> (exchange: SASLExchange, step: Step) {
         var exchange = SASLExchange(state: mechanism == .plain ? .plain : .loginUserName)
         guard let initialResponse else {
@@ -52,7 +53,7 @@ struct SASLExchange: Sendable {
         return (exchange, step)
     }
 
-    // "Username:" and "Password:". Some clients compare them letter by letter.
+    // "Username:" and "Password:". Some clients compare these prompts letter by letter.
     private static let userNamePrompt = "VXNlcm5hbWU6"
     private static let passwordPrompt = "UGFzc3dvcmQ6"
 
@@ -64,7 +65,7 @@ struct SASLExchange: Sendable {
         switch state {
         case .plain:
             // The response is: authorization identity, NUL, authentication identity, NUL, password. The relay ignores
-            // the first.
+            // the authorization identity.
             let parts = response.split(separator: 0, maxSplits: 2, omittingEmptySubsequences: false)
             guard parts.count == 3, !parts[2].contains(0) else {
                 return .invalid("The PLAIN response must be NUL, user name, NUL, password")

@@ -113,8 +113,8 @@ public struct Session: Sendable {
 
     /// How long the next line may be, in octets.
     ///
-    /// The longer limit also applies to an AUTH command with an initial response. So before authentication it applies
-    /// to all lines.
+    /// The limit for lines within AUTH is the longer one. It must also apply to an AUTH command with an initial
+    /// response, so before authentication it applies to all lines.
     public var lineLimit: Int {
         isAuthenticated ? Session.maximumLine : Session.maximumAuthenticationLine
     }
@@ -169,8 +169,11 @@ public struct Session: Sendable {
         return .reply(Reply(235, EnhancedStatus(7, 0), "Authentication successful"))
     }
 
-    /// - Parameter last: if given, the connection is closed after `reply`, with this reply as the last one. Some
-    ///   clients do not show a reply that comes with the end of the connection, so `reply` must give the reason too.
+    /// The credentials were refused with `reply`.
+    ///
+    /// - Parameter last: if it is not nil, the connection is closed after `reply`, and `last` is sent as the last
+    ///   reply. Some clients do not show a reply that comes with the end of the connection, so `reply` must give the
+    ///   reason too.
     public mutating func authenticationRefused(_ reply: Reply, thenClose last: Reply? = nil) -> Action {
         phase = .commands
         authentication = .refused(reply)
@@ -347,7 +350,7 @@ public struct Session: Sendable {
         }
         guard recipients > 0 else {
             // RFC 5321 section 4.1.1.4 allows 554 or 503. With PIPELINING the client sees why each RCPT was refused. If
-            // the key was the reason, the reply must say so.
+            // the key was the reason, the reply to DATA must say so too.
             if let refusal, refusal.code == 530 { return failed(refusal) }
             return failed(Reply(554, EnhancedStatus(5, 1), "No valid recipients"))
         }
@@ -360,9 +363,9 @@ public struct Session: Sendable {
         case .done: return nil
         case .missing: return mayAuthenticate ? .authRequired : .tlsRequired
         case .refused(let reply):
-            // Servers with a queue (Exim, sendmail) continue without AUTH after it was refused. A permanent refusal
-            // would make them return every message. This reply makes them keep the mail until the key is corrected, and
-            // their log says why.
+            // Servers with a queue (Exim, sendmail) continue without authentication after AUTH was refused. A permanent
+            // refusal would make them return every message. This reply makes them keep the mail until the key is
+            // corrected, and their log says why.
             return Reply(451, EnhancedStatus(7, 0), lines: reply.lines, reason: reply.reason)
         }
     }

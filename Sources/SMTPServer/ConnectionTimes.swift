@@ -9,7 +9,7 @@ struct Timeouts: Sendable {
     /// The longest time for authentication while most connections are in use, if it is shorter than ``authentication``.
     /// Each connection checks at this interval whether most connections are in use.
     var authenticationUnderStress = TimeAmount.seconds(10)
-    /// The time over which the transfer rate of a message's content is measured.
+    /// The period over which the transfer rate of a message's content is measured.
     var transferWindow = TimeAmount.seconds(60)
     /// The lowest transfer rate of a message's content, in octets per second.
     var minimumTransferRate = SMTPServerConfiguration.minimumTransferRate
@@ -29,7 +29,8 @@ public enum TimeoutKind: String, CaseIterable, Hashable, Sendable {
     case content
 }
 
-/// The time-outs of one connection and what follows from them. It is a value: the caller passes the time in.
+/// The time-outs of one connection and what follows from them. It is a value without a clock: the caller passes in the
+/// current time.
 struct ConnectionTimes: Sendable {
     /// What the connection is doing, as far as time-outs depend on it.
     enum Activity: Hashable, Sendable {
@@ -39,8 +40,8 @@ struct ConnectionTimes: Sendable {
         case authenticated
         /// The relay waits for the store, a timer or the spool, not for the client.
         case waiting
-        /// The relay receives content, of which `received` octets have come. `isDiskSlow`: the disk is slow, not the
-        /// client.
+        /// The relay receives content, of which `received` octets have come. `isDiskSlow`: whether the disk, not the
+        /// client, delays the content.
         case content(received: Int, isDiskSlow: Bool)
     }
 
@@ -57,7 +58,7 @@ struct ConnectionTimes: Sendable {
     private(set) var lastCommandAt: NIODeadline
     private var windowStart: NIODeadline
     private var receivedAtWindowStart = 0
-    /// When the connection is cut off because the server is shutting down.
+    /// When the connection is cut off because the server is shutting down. Nil while there is no such limit.
     private(set) var cutOffAt: NIODeadline?
 
     init(_ timeouts: Timeouts, connectedAt: NIODeadline) {
@@ -91,7 +92,7 @@ struct ConnectionTimes: Sendable {
         case .authenticated: next = lastCommandAt + timeouts.idle
         case .unauthenticated:
             // Each connection checks at its interval whether most connections are in use. So the relay need not notify
-            // thousands at once.
+            // thousands of connections at once.
             let interval = timeouts.authenticationUnderStress
             let looks = (now - connectedAt).nanoseconds / interval.nanoseconds + 1
             next = min(

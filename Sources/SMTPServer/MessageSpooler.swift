@@ -4,7 +4,8 @@ import RelayCore
 
 /// Writes a large message to the spool while it arrives, piece by piece and in order, off the event loop.
 ///
-/// It belongs to one event loop. `resume` is called there each time a piece has been written.
+/// It belongs to one event loop. There, `resume` is called each time the write of a piece has ended, also if the write
+/// failed.
 final class MessageSpooler {
     private enum Phase {
         case idle
@@ -53,11 +54,12 @@ final class MessageSpooler {
         phase = failed ? .failed : .idle
         // The file is deleted at once, not only when the client has sent the rest, because the disk may be full.
         if failed || isDiscarded { discard() }
-        // `resume` is called for a discarded message too, so that it can be ended.
+        // `resume` is called for a discarded message too, so that the caller can end the message.
         resume()
     }
 
-    /// Writes `last` and syncs the file. The result is nil when that failed. Must not be called while ``isWriting``.
+    /// Writes `last` and syncs the file. Passes the spooled body to `completion`, or nil when this failed. Must not be
+    /// called while ``isWriting``.
     func finish(_ last: [UInt8], completion: @escaping (SpooledBody?) -> Void) {
         guard phase == .idle, let file else {
             completion(nil)

@@ -16,7 +16,7 @@ struct SMTPService: Sendable {
     var tls: ReloadableTLSContext?
     var limiter: ConnectionLimiter
     var shutdown = ShutdownNotice()
-    /// The ports for each kind of TLS, to be named to clients that connect to the wrong one.
+    /// The port for each kind of TLS. The log names it when a client has connected to the wrong port.
     var ports = PortHint()
     var observe: @Sendable (SMTPEvent) -> Void = { _ in }
 }
@@ -28,7 +28,7 @@ struct SMTPService: Sendable {
 /// unread. So a client can pipeline no more into memory than one read delivers. Replies are gathered until nothing is
 /// left to process or until there are ``repliesPerWrite`` octets of them. They are then sent in one write.
 ///
-/// The time is the event loop's, so that tests can control it.
+/// The clock is the event loop's, so that tests can control it.
 final class SMTPChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -86,9 +86,9 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private var isProcessing = false
     /// Whether any data from the client has been looked at.
     private var hasSpoken = false
-    /// Whether the channel takes more replies. If it does not, the client has not read the earlier ones yet.
+    /// Whether the channel accepts more replies. If it does not, the client has not read the earlier ones yet.
     private var isWritable = true
-    /// The client has ended its side of the connection. It must still get the replies to its commands.
+    /// Whether the client has ended its side of the connection. It must still get the replies to its commands.
     private var hasInputEnded = false
     private var isQuiescing = false
     private var hasBegunTransaction = false
@@ -199,7 +199,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         if inbound.readableBytes == 0 {
             inbound = data
         } else {
-            // Without this, a client whose reads all end within a line would make the buffer grow without a limit.
+            // Without this, the buffer would grow without a limit if every read ended within a line.
             inbound.discardReadBytes()
             inbound.writeBuffer(&data)
         }
@@ -274,7 +274,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     private func inputEnded() {
         guard !isClosed else { return }
         hasInputEnded = true
-        // The content of the message can no longer come.
+        // If all input has been processed, the content of the message can no longer come.
         guard isAbandoned else { return }
         switch mode {
         case .waiting(.rate), .waiting(.rateDelay): close()
@@ -297,7 +297,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
             level, "connection failed", client: client, kind: tlsError.map { "\($0.code)" } ?? "",
             metadata: failure(error))
         // A client may end the connection without a TLS close_notify and still wait for replies (RFC 8446 section 6.1).
-        // A truncated message is never taken, because only CRLF.CRLF ends a message. `inputClosed` follows.
+        // A truncated message is never accepted, because only CRLF.CRLF ends a message. The event `inputClosed` follows
+        // this error.
         if tlsError?.code == .truncated { return }
         close(afterReplies: false)
     }
@@ -332,7 +333,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// Processes the input that has arrived. Returns true if it can only continue with more input.
+    /// Processes the input that has arrived. Returns true if it needs more input to continue.
     private func workOff() -> Bool {
         while isWritable {
             switch mode {
@@ -361,7 +362,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
     }
 
     /// Whether the client begins with TLS where a command is expected: with a handshake record, version 3 (RFC 8446
-    /// section 5.1).
+    /// section 5.1). If so, the connection is closed.
     private func isTLS(_ bytes: ByteBuffer) -> Bool {
         guard bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) == 0x16,
             [nil, 3].contains(bytes.getInteger(at: bytes.readerIndex + 1, as: UInt8.self))
@@ -488,8 +489,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         process()
     }
 
-    /// The same after `delay`. A delayed answer costs no thread and no task, only a timer, which is removed when the
-    /// client leaves.
+    /// Does the same as `goOn(_:)`, but after `delay`. A delayed answer costs no thread and no task, only a timer,
+    /// which is removed when the client leaves.
     private func goOn(
         after delay: Duration, _ answer: @escaping (SMTPChannelHandler) -> Void, waiting: (Scheduled<Void>) -> Wait
     ) {
@@ -570,7 +571,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         }
     }
 
-    /// If the connection no longer waits for the answer, the answer gives back the emails that it holds.
+    /// If the connection no longer waits for the answer, the answer is released, and its emails go back to the key's
+    /// rate.
     private func rateAnswered(_ answer: Admission.RateAnswer) {
         guard case .waiting(.rate) = mode, case .sending(let message) = standing else { return }
         follow(message.reception.opened(answer))
@@ -625,7 +627,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     /// All content has arrived. Gets the reception's decision on the message, and passes the message to the store.
     ///
-    /// From here on the message no longer depends on the client, unless one of its pieces is still being written.
+    /// If a piece of the message is still being written, this function is called again afterwards. Until then, the
+    /// message is given up if the client leaves. From the decision on, the message no longer depends on the client.
     private func endMessage(_ message: IncomingMessage) {
         switch message.reception.finish(defect: message.decoder.defect.map { Refusal($0) }) {
         case .wait: break
@@ -648,7 +651,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
 
     private func submit(_ message: Admission.CompleteMessage) {
         guard let context else {
-            // The client has left, but the message is complete. It is taken as if the client were waiting for the
+            // The client has left, but the message is complete. It is accepted as if the client were waiting for the
             // reply.
             return service.admission.submit(message) { _ in }
         }
@@ -743,7 +746,7 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         log.write(.warning, "connection cut off by the shutdown", client: client)
         switch mode {
         case .waiting(.store), .waiting(.spool):
-            // The store is about to take the message, so no reply can say yet whether it was taken.
+            // The message is on its way to the store, so no reply can say yet whether it was accepted.
             close(afterReplies: false)
         default:
             send([.shuttingDown(hostname)], thenClose: false)
@@ -822,7 +825,7 @@ private final class IncomingMessage {
 
     init(_ reception: Admission.Reception) { self.reception = reception }
 
-    /// Does nothing to a message that is complete.
+    /// Gives up the message. A message that is complete is not affected.
     func giveUp() {
         reception.giveUp()
         spooler?.discard()
@@ -830,14 +833,14 @@ private final class IncomingMessage {
 }
 
 extension Reply {
-    /// This can't happen, because the session learns of a success only together with a grant. The relay has a reply
-    /// nevertheless.
+    /// The reply when the session has authenticated the client, but the connection has no grant. This can't happen,
+    /// because a successful authentication gives a grant. The code needs a reply nevertheless.
     fileprivate static let authenticationLost = Reply(
         530, EnhancedStatus(7, 0), "Authentication is required", reason: RefusalReason.authRequired.rawValue)
 }
 
 extension ConnectionLimiter.Scope {
-    /// The name of the scope in a reply.
+    /// How a reply names the clients that share the limit. Nil when the limit is for all clients together.
     fileprivate var clients: String? {
         switch self {
         case .all: nil
