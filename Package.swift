@@ -80,7 +80,7 @@ let package = Package(
             name: "COpenSSL",
             linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]
         ),
-        // What Swift's module of glibc leaves out.
+        // Functions of glibc that Swift's module of glibc lacks.
         .target(name: "CMemory"),
         // The system's resolver, whose functions are macros with a large state.
         .target(name: "CResolver", linkerSettings: [.linkedLibrary("resolv")]),
@@ -104,7 +104,7 @@ let package = Package(
                 "CMemory", "RelayCore", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
-        // libpq, which is loaded when it is needed: there is nothing to link with.
+        // libpq is loaded when it is first needed, so the target does not link with it.
         .target(name: "CPostgreSQL", linkerSettings: [.linkedLibrary("dl")]),
         library("PostgreSQLStore", ["CPostgreSQL", "RelayCore"]),
         library("StrictJSON", []),
@@ -120,7 +120,7 @@ let package = Package(
                 .product(name: "NIOExtras", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ]),
-        // Its files are part of the program: there is nothing to install beside it.
+        // The page's files are part of the program, so nothing has to be installed beside it.
         .target(
             name: "OperatorPage",
             dependencies: [
@@ -191,17 +191,17 @@ let package = Package(
         .target(
             name: "StoreContract", dependencies: ["RelayCore", "TestSupport"], path: "Tests/StoreContract",
             swiftSettings: strict),
-        // A PostgreSQL server that tests start.
+        // For tests that start programs, such as a PostgreSQL server.
         .target(name: "ProcessSupport", path: "Tests/ProcessSupport", swiftSettings: strict),
         .target(
             name: "PostgreSQLTestSupport", dependencies: ["ProcessSupport"], path: "Tests/PostgreSQLTestSupport",
             swiftSettings: strict),
         tests("PostgreSQLTestSupportTests", ["PostgreSQLTestSupport"]),
-        // Composes emails for the readers of mail that Tests/Integration holds them against.
+        // Composes emails. Tests/Integration checks that several mail parsers find in them what the application gave.
         .executableTarget(
             name: "compose-probe", dependencies: ["MessageComposition", "InternetMessage"], path: "Tests/ComposeProbe",
             swiftSettings: strict),
-        // Drives the store on PostgreSQL by itself, for benchmarks.
+        // Runs the store on PostgreSQL without the rest of the relay, for benchmarks.
         .executableTarget(
             name: "postgresql-probe", dependencies: ["PostgreSQLStore", "RelayCore", "TestSupport"],
             path: "Tests/PostgreSQLProbe", swiftSettings: strict),
@@ -307,7 +307,7 @@ let package = Package(
             ["Listening", "RelayCore", "TestSupport", nioCore, nioPosix, nioEmbedded, logging]),
         tests("OutageTests", ["Delivery", "SQLiteStore", "RelayCore", "TestSupport", logging]),
         tests("DiagnosisTests", ["Diagnosis", "RelayCore", "NIOOpenSSL", "SESTransport", "Feedback", "Settings"]),
-        // What the program decides by itself; Tests/Integration runs it.
+        // Tests of the program's own code without running the program, which Tests/Integration does.
         tests(
             "HivekuRelayTests",
             [
@@ -323,7 +323,8 @@ let package = Package(
                 "Delivery", "Feedback", "Webhooks", "TestSupport", nioCore, nioPosix, nioEmbedded, logging, metrics,
                 serviceLifecycle,
             ]),
-        // The package Benchmarks measures these. Here they are held to compile and to run: what it takes to measure is seldom built.
+        // The package Benchmarks measures these. It is seldom built, so the tests here make sure that they compile and
+        // run.
         .target(
             name: "Workloads",
             dependencies: [
@@ -336,7 +337,7 @@ let package = Package(
     ]
 )
 
-// For `make docs` only: who builds the relay need not fetch what renders its documentation.
+// For `make docs` only: a build of the relay does not need the plugin that renders the documentation.
 if Context.environment["HIVEKU_RELAY_DOCS"] != nil {
     package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
 }

@@ -15,8 +15,9 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
     /// When the credentials expire. Nil if they do not.
     public let expiresAt: Timestamp?
 
-    /// Returns nil unless every part is visible ASCII. Anything else is not a credential, and a line end in a token
-    /// would end the header field that carries it. An empty token is treated as none.
+    /// Returns nil if the id or the secret is empty, if any part contains anything but visible ASCII, or if the id
+    /// contains a slash. Such text is not a credential, and a line end in a token would end the header field that
+    /// carries it. An empty token is treated as none.
     public init?(accessKeyID: String, secretAccessKey: String, sessionToken: String? = nil, expiresAt: Timestamp? = nil)
     {
         let token = sessionToken.flatMap { $0.isEmpty ? nil : $0 }
@@ -46,7 +47,7 @@ public struct AWSCredentials: Sendable, Equatable, CustomStringConvertible, Cust
 public protocol CredentialsProvider: Sendable {
     /// Returns credentials that are valid now.
     func credentials() async throws(CredentialsError) -> AWSCredentials
-    /// AWS refused these credentials. Their source must be read again before they are used again.
+    /// Reports that AWS refused these credentials. Their source must be read again before they are used again.
     func refused(_ credentials: AWSCredentials) async
 }
 

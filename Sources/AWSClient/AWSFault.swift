@@ -1,4 +1,4 @@
-/// The meaning of an error name that every AWS service may use.
+/// The meaning of an error name that every AWS service can return.
 package enum AWSFault: Hashable, Sendable {
     /// Too many requests at once.
     case throttled
@@ -8,7 +8,7 @@ package enum AWSFault: Hashable, Sendable {
     case signature
     /// The credentials are unknown, expired or incomplete.
     case credentials
-    /// The credentials are valid but may not do this.
+    /// The credentials are valid but lack the permission for this request.
     case denied
     /// The request did not arrive completely.
     case interrupted

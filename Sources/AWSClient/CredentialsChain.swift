@@ -18,8 +18,8 @@ public actor CredentialsChain: CredentialsProvider {
     /// The fingerprints of the sources at the last fetch.
     private var fingerprints: [FileFingerprint?] = []
     private var wasRefused = false
-    /// No fetch before this time. Otherwise a source whose credentials are always about to expire would be asked for
-    /// each message.
+    /// No fetch begins before this time. Without this limit, a source whose credentials are always about to expire
+    /// would be asked for each message.
     private var notBefore = Timestamp(milliseconds: .min)
 
     private var fetch: Task<Void, Never>?
@@ -109,7 +109,7 @@ public actor CredentialsChain: CredentialsProvider {
     private func abandon(_ waiter: Int) { waiters.removeValue(forKey: waiter)?.resume() }
 
     private func ask() async {
-        // Taken first, so that a change during the reading causes another reading.
+        // The fingerprints are read first, so that a change during the reading causes another reading.
         fingerprints = sources.map { $0.fingerprint() }
         wasRefused = false
         let answer = await firstAnswer()

@@ -5,8 +5,8 @@ protocol CredentialsSource: Sendable {
     /// The name for the log: `environment`, `file /etc/aws (profile default)`.
     var name: String { get }
     func load() async -> SourceAnswer
-    /// Differs from the last one when what `load` reads may have changed. It is cheap enough to be called before every
-    /// request.
+    /// Returns the fingerprint of the file that `load` reads, or nil if there is no file. The fingerprint differs from
+    /// the last one if the file may have changed. It is cheap enough to be read before every request.
     func fingerprint() -> FileFingerprint?
 }
 
@@ -19,8 +19,8 @@ enum SourceAnswer: Sendable, Equatable {
     case found(AWSCredentials)
     /// The source is not used here. The next source is asked.
     case absent(String)
-    /// The source is used here but does not work. To go on to the next source would use credentials that were not
-    /// intended.
+    /// The source is used here but does not work. If the next source were asked, credentials could be used that were
+    /// not intended.
     case failed(String)
 }
 

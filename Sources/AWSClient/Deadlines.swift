@@ -30,7 +30,8 @@ package final class Deadlines: Sendable {
 
     deinit { state.withLock { $0.timer }?.task.cancel() }
 
-    /// Calls `end` once after `time`, unless ``ended(_:)`` is called before with the number that this returns.
+    /// Calls `end` once after `time`. Returns a number: if ``ended(_:)`` is called with it before that, `end` is not
+    /// called.
     package func begin(within time: Duration, end: @escaping @Sendable () -> Void) -> Int {
         let deadline = clock.monotonicNow() + time
         let (number, outdated) = state.withLock { state in
@@ -38,7 +39,7 @@ package final class Deadlines: Sendable {
             state.calls[state.count] = Call(deadline: deadline, end: end)
             return (state.count, setTimer(for: deadline, &state))
         }
-        // Not under the lock, because cancelling runs the clock's cancellation handler.
+        // Cancel it outside the lock, because cancelling runs the clock's cancellation handler.
         outdated?.task.cancel()
         return number
     }
@@ -48,13 +49,13 @@ package final class Deadlines: Sendable {
     /// - Parameter number: the result of ``begin(within:end:)``.
     package func ended(_ number: Int) { state.withLock { $0.calls[number] = nil } }
 
-    /// Returns the timer that this one replaces. A timer for an earlier time is kept: it sets the next one when it
-    /// fires.
+    /// Sets a timer for `deadline`. Returns the timer that the new one replaces; nil if there is none, or if no new one
+    /// is needed. A timer for an earlier time is kept: when it fires, it sets the next one.
     private func setTimer(for deadline: MonotonicTime, _ state: inout State) -> Timer? {
         let outdated = state.timer
         if let outdated, outdated.at <= deadline { return nil }
         let task = Task { [weak self, clock] in
-            // A whole millisecond is added, because at an earlier time there would be nothing to do.
+            // A whole millisecond is added, because a timer that fires too early would find nothing to do.
             let left = max(0, deadline.seconds(since: clock.monotonicNow())) + 0.001
             guard (try? await clock.sleep(until: clock.now() + .seconds(left))) != nil else { return }
             self?.goOff(at: deadline)

@@ -9,10 +9,11 @@ private import NIOPosix
 
 /// Makes text from outside safe for a record or a log.
 package enum ForeignText {
-    /// Returns the text without control characters and line ends, with at most `limit` characters.
+    /// Returns the text with at most `limit` Unicode scalars. Each character that is not visible text, such as a
+    /// control character or a line end, becomes a space.
     package static func bounded(_ text: some StringProtocol, _ limit: Int) -> String {
         if text.isEmpty { return "" }
-        // Scalars come first, because one character may contain any number of them.
+        // Scalars are counted and not characters, because one character may contain any number of scalars.
         let scalars = text.unicodeScalars.prefix(limit + 1).map { isPlain($0) ? $0 : " " }
         guard scalars.count > limit else { return String(String.UnicodeScalarView(scalars)) }
         return String(String.UnicodeScalarView(scalars.prefix(limit - 1))) + "…"

@@ -30,7 +30,8 @@ package enum HTTPDate {
         return number
     }
 
-    /// Years begin in March here, so that the leap day is the last day of a year. An era has 400 years.
+    /// Returns the number of days from 1970-01-01 to the date. Years begin in March here, so that the leap day is the
+    /// last day of a year. An era has 400 years.
     private static func daysSince1970(_ year: Int, _ month: Int, _ day: Int) -> Int {
         let shifted = month > 2 ? year : year - 1
         let (era, yearOfEra) = shifted.quotientAndRemainder(dividingBy: 400)

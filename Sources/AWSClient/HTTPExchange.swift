@@ -22,7 +22,7 @@ extension String {
     }
 }
 
-/// Why the body of a request could not be produced. Nothing can have been sent with it.
+/// Why the body of a request could not be produced. The server can't have received the whole request.
 package enum PayloadFault: Error, Sendable, Equatable {
     /// The body could not be read from where it is stored.
     case unreadable(String)
@@ -156,7 +156,7 @@ extension HTTPClient.Configuration {
         // Tracing is not used.
         configuration.tracing.tracer = nil
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
-        // Shorter than the idle time that load balancers allow, so that few requests meet a connection that is being
+        // This is shorter than the idle time that load balancers allow, so few requests meet a connection that is being
         // closed.
         configuration.connectionPool.idleTimeout = .seconds(20)
         // The worker has its own retries.

@@ -9,7 +9,7 @@ import RelayCore
     import Foundation
 #endif
 
-/// A service on the machine or beside the container that provides its role's credentials over HTTP.
+/// A service that provides a role's credentials over HTTP, on the machine or beside the container.
 struct MetadataService: Sendable {
     let clock: any RelayClock
     var timeout: Duration = .seconds(2)
@@ -76,7 +76,7 @@ struct CredentialsDocument: Decodable {
         case code = "Code"
     }
 
-    /// `service` is the name for the texts.
+    /// `service` is the service's name in the texts.
     static func answer(_ body: [UInt8], from service: String) -> SourceAnswer {
         guard let document = try? JSONDecoder().decode(CredentialsDocument.self, from: Data(body)) else {
             return .failed("\(service) answers, but not with credentials")

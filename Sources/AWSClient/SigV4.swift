@@ -13,7 +13,7 @@ package enum SigV4 {
         var host: String
         /// The path as in the request line, with its segments percent-encoded once.
         package var path: String
-        /// Other header fields that must be signed.
+        /// The header fields other than Host that must be signed.
         package var headers: [(name: String, value: String)] = []
         /// SHA-256 of the body in lower-case hexadecimal.
         var payloadHash: String
@@ -69,7 +69,7 @@ package enum SigV4 {
 
         private static let date = "x-amz-date", token = "x-amz-security-token"
 
-        /// Makes the template of `request`. Its hash is ignored.
+        /// Makes the template of `request`. The payload hash of `request` is ignored.
         init(_ request: Request, region: String, service: String) {
             self.region = region
             self.service = service

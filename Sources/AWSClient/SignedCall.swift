@@ -78,8 +78,8 @@ extension SigV4 {
 }
 
 extension CredentialsProvider {
-    /// Makes a call. If AWS refuses the credentials and their source has others by now, makes it once more, so that a
-    /// rotation of keys delays nothing.
+    /// Makes a call. If AWS refuses the credentials and their source has other credentials by now, makes the call once
+    /// more with those. So a rotation of keys delays nothing.
     package func signing<Answer: Sendable>(
         _ call: @Sendable (AWSCredentials) async -> Answer, refusesCredentials: (Answer) -> Bool
     ) async throws(CredentialsError) -> Answer {

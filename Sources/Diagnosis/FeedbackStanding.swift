@@ -39,9 +39,11 @@ public struct FeedbackStanding: Hashable, Sendable {
         self.now = now
     }
 
-    /// A long poll takes 20 s, and the answer is stored 10 s later.
+    /// The relay is idle if its last answer from the queue is older. A long poll takes 20 s, and the answer is stored
+    /// 10 s later.
     static let answerTime = Duration.seconds(120)
-    /// SES reports a delivery within seconds; with slow servers it takes minutes.
+    /// The time after which the events about a message are missing. SES reports a delivery within seconds; with slow
+    /// servers it takes minutes.
     static let eventTime = Duration.seconds(900)
     static let silence = Duration.seconds(86_400)
 
@@ -52,8 +54,9 @@ public struct FeedbackStanding: Hashable, Sendable {
         guard let answer = status.lastAnswerAt, now - answer <= FeedbackStanding.answerTime else { return .idle }
         guard let lastSent else { return lastEvent == nil ? .untried : .working }
         guard let lastEvent else { return now - lastSent > FeedbackStanding.eventTime ? .silent : .untried }
-        // A relay that sends all the time has always sent just now. One that sends rarely has a day of silence before
-        // each message.
+        // If a relay sends all the time, its last message is always recent, so only this test finds that its events
+        // have stopped. The limit is a day: if a relay sends rarely, no events arrive for a long time before each
+        // message.
         if lastSent - lastEvent > FeedbackStanding.silence { return .silent }
         return lastSent > lastEvent && now - lastSent > FeedbackStanding.eventTime ? .silent : .working
     }

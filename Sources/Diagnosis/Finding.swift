@@ -3,11 +3,11 @@ public struct Finding: Hashable, Sendable {
     /// The result of the check. The raw values are the words in JSON.
     public enum Outcome: String, CaseIterable, Sendable {
         case ok
-        /// It works, but needs attention.
+        /// What was checked works, but needs attention.
         case warning
-        /// It does not work.
+        /// What was checked does not work.
         case problem
-        /// It could not be checked, or there is nothing to check.
+        /// The check could not be made, or there is nothing to check.
         case skipped
     }
 

@@ -1,5 +1,5 @@
 extension Judge {
-    /// Whether senders are told about failures by mail.
+    /// Judges whether senders get reports of failures by mail.
     ///
     /// - Parameters:
     ///   - from: the address that reports come from; nil if there are none.

@@ -67,7 +67,8 @@ extension Judge {
         )
     }
 
-    /// RFC 9525 section 6.3: `*` stands for the whole first label, and for one label only.
+    /// Whether a certificate's name covers the host name. `*` stands for the whole first label, and for one label only
+    /// (RFC 9525 section 6.3).
     static func covers(_ pattern: String, _ hostname: String) -> Bool {
         let (pattern, hostname) = (pattern.lowercased(), hostname.lowercased())
         guard pattern.hasPrefix("*.") else { return pattern == hostname }

@@ -3,7 +3,7 @@ import Settings
 
 /// What a commit on a database server promises.
 extension Judge {
-    /// Nil unless several servers accept writes.
+    /// The problem that several servers accept writes; nil if they do not.
     static func primaries(_ found: ServerExamination) -> [Finding]? {
         guard let conflict = PrimaryChoice(among: found.servers).conflict else { return nil }
         return [.problem(.database, conflict.explanation, remedy: conflict.remedy)]

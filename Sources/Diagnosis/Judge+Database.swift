@@ -18,7 +18,7 @@ public enum IntegrityObservation: Hashable, Sendable {
 
 /// Who can access a file, and how.
 public struct FileStatus: Hashable, Sendable {
-    /// The path of the file or directory, as messages show it.
+    /// The path of the file or directory, as findings show it.
     public var path: String
     /// The user id of the owner.
     public var owner: UInt32
@@ -90,7 +90,7 @@ extension Judge {
     }
 
     /// Judges the database's files, those of them that are symbolic links, and their directory. The directory belongs
-    /// to the relay's user, who may have made the links, so no advice must follow them.
+    /// to the relay's user, who may have made the links. So a command in a remedy must not follow a link.
     public static func permissions(
         directory: FileStatus, files: [FileStatus], links: [String] = [], user: String
     ) -> [Finding] {
@@ -104,7 +104,7 @@ extension Judge {
                         + "in the setting database"))
         }
         let open = files.filter { $0.permissions & 0o007 != 0 }
-        // A user who can't search the directory can't reach any of them.
+        // A user who can't search the directory can't reach any file in it.
         if directory.permissions & 0o001 != 0, !open.isEmpty {
             findings.append(
                 .warning(

@@ -23,7 +23,8 @@ extension Judge {
         .problem(.feedback, why, remedy: "correct the settings under feedback")
     }
 
-    /// Whether messages are sent with a configuration set, so that SES reports their events.
+    /// Warns if messages are sent without a configuration set, because SES then does not report their events. Nil if
+    /// there is a configuration set.
     public static func configurationSet(_ name: String?) -> Finding? {
         guard name == nil else { return nil }
         return .warning(

@@ -6,8 +6,8 @@ extension Judge {
     public static func identities(for domain: String) -> [String] {
         let labels = domain.split(separator: ".")
         guard labels.count > 1 else { return [domain] }
-        // A name has at most 127 labels. For a name that is deeper than five levels, not every level is verified
-        // separately.
+        // A name can have 127 labels, so the number of identities is limited to five: SES is not asked about every
+        // level of a deeper name.
         return (0..<min(labels.count - 1, 5)).map { labels[$0...].joined(separator: ".") }
     }
 
@@ -88,7 +88,7 @@ extension Judge {
                 + "--allow-domain example.com")
     }
 
-    /// Reports the domains that SES was not asked about.
+    /// Reports that SES was not asked about these domains.
     public static func notAsked(_ domains: [String], because reason: String) -> Finding {
         .skipped(
             .identity, "doctor did not ask SES about \(list(domains)): \(reason)",

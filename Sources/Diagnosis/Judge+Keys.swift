@@ -87,8 +87,9 @@ extension Judge {
         keys.filter { $0.environment == .live && $0.refusalOfUse(at: now) == nil && $0.canSend }
     }
 
-    /// The domains that live keys send from: those that they are restricted to, or else those of `senders`, the recent
-    /// envelope senders. Each appears once, in order.
+    /// The domains that live keys send from. For a key that is restricted to domains, these are its domains; for any
+    /// other key, they are the domains of its recent envelope senders in `senders`. The domain of `bouncesFrom` comes
+    /// last. Each domain appears once.
     public static func domains(of keys: [Key], senders: [KeyID: [String]], bouncesFrom: String? = nil) -> [String] {
         var seen: Set<String> = []
         let ofKeys = keys.flatMap { key in

@@ -7,16 +7,16 @@ public enum ListenerObservation: Hashable, Sendable {
     case anyPort
     /// The connection failed.
     case failed(String)
-    /// A connection, but no valid reply.
+    /// The connection succeeded, but no valid reply came.
     case mute(String)
-    /// The TLS handshake failed: that of implicit TLS, or the one after STARTTLS.
+    /// The TLS handshake failed: the one of implicit TLS, or the one after STARTTLS.
     case tlsFailed(String)
     /// The first line is not the greeting of a relay.
     case greeted(String)
-    /// A relay, but it does not offer STARTTLS.
+    /// A relay answers, but it does not offer STARTTLS.
     case withoutSTARTTLS
     case works(TLSCertificateInfo)
-    /// It answers without TLS, as configured.
+    /// The listener answers without TLS, as configured.
     case worksInClear
     /// The connection was accepted but can't continue: this machine is not a load balancer whose PROXY header the relay
     /// accepts.

@@ -15,7 +15,7 @@ extension Judge {
         because: "it is not known whether there are live keys, because the database can't be read",
         remedy: "make the database readable first")
 
-    /// A check that failed itself, for the reason `why`.
+    /// The check itself failed, for the reason `why`.
     public static func failed(_ subject: Finding.Subject, _ why: String) -> Finding {
         .problem(subject, why, remedy: "run doctor again; if that does not help: journalctl -u hiveku-relay")
     }

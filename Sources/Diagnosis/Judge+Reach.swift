@@ -1,10 +1,10 @@
 /// The user that the relay runs as.
 public struct Account: Hashable, Sendable {
-    /// The name of the user in the system, as messages show it. If there is none, the user id as text.
+    /// The name of the user in the system, as findings show it. If the user has no name, the user id as text.
     public var name: String
     /// The user id.
     public var id: UInt32
-    /// The ids of all its groups.
+    /// The ids of all groups that the user is in.
     public var groups: [UInt32]
 
     public init(name: String, id: UInt32, groups: [UInt32]) {
@@ -15,10 +15,11 @@ public struct Account: Hashable, Sendable {
 }
 
 extension Judge {
-    /// Judges a file that the relay must read. Doctor, when root runs it, can read files that the relay can't.
+    /// Judges a file that the relay must read; nil if the relay can read it. Doctor, when root runs it, can read files
+    /// that the relay can't.
     ///
     /// - Parameters:
-    ///   - directories: the directories on the path to it.
+    ///   - directories: the directories on the path to the file.
     ///   - reader: the relay's user.
     public static func reach(
         _ subject: Finding.Subject, _ file: FileStatus, through directories: [FileStatus], by reader: Account

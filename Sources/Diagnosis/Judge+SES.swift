@@ -113,7 +113,7 @@ extension Judge {
     }
 
     static let clockWarning = Duration.seconds(60)
-    /// AWS refuses signatures whose time differs by more.
+    /// AWS refuses signatures whose time differs by more than this.
     static let clockLimit = Duration.seconds(300)
 
     static func clock(_ reading: ClockReading?) -> Finding {

@@ -12,7 +12,7 @@ extension Judge {
     static let oldestServer = 150_000
     /// The connections of one relay, and one more for a command.
     static let connectionsNeeded = 9
-    /// A relay whose clock differs by more does not start (`PostgreSQLStore.mostClockOffset`).
+    /// A relay whose clock differs by more than this does not start (`PostgreSQLStore.mostClockOffset`).
     static let clockDifferenceAllowed = Duration.seconds(3)
     static let clockDifferenceNoticed = Duration.seconds(1)
     /// A standby confirms a commit within milliseconds.
@@ -32,7 +32,7 @@ extension Judge {
             let obstacles = version(found) + recovery(found)
             guard obstacles.isEmpty else { return obstacles }
             let schema = schema(place, found)
-            // With two primaries, advice about the standbys of one of them could be obeyed on the wrong one.
+            // With two primaries, advice about the standbys of one primary could be followed on the wrong one.
             let commits = primaries(found) ?? standbys(found, replica)
             return [schema] + durability(found) + commits + vacuum(found) + slots(found)
                 + clockOfServer(found) + connections(found)
@@ -105,17 +105,17 @@ extension Judge {
         found.server.isEmpty ? "" : " \(found.server)"
     }
 
-    /// Where something happens, or nothing if the name is not known.
+    /// The words that say where something happens, or nothing if the server's name is not known.
     static func at(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : " on \(found.server)"
     }
 
-    /// What the standbys are connected to, or nothing if the name is not known.
+    /// The words that say what the standbys are connected to, or nothing if the server's name is not known.
     static func to(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : " to \(found.server)"
     }
 
-    /// Where an SQL statement is to be run, or nothing if the name is not known.
+    /// The words that say where an SQL statement is to be run, or nothing if the server's name is not known.
     static func on(_ found: ServerExamination) -> String {
         found.server.isEmpty ? "" : ", on \(found.server)"
     }

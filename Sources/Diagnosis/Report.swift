@@ -47,7 +47,8 @@ public struct Report: Hashable, Sendable {
         text + String(repeating: " ", count: max(0, width - text.count))
     }
 
-    /// Wraps `text` after `head`, with further lines indented. A word that is longer than a line gets its own line.
+    /// Wraps `text` after `head`, with all lines but the first indented. A word that is longer than a line gets its own
+    /// line.
     private func wrap(_ text: String, _ head: String, _ indent: Int, _ width: Int?) -> [String] {
         // On a very narrow terminal the columns would need the whole width.
         guard let width, width >= indent + 20 else { return [head + text] }

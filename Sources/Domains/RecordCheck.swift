@@ -16,7 +16,7 @@ extension CheckedRecord {
     }
 }
 
-/// Compares records in the same way as SES and the receivers of mail, who read them.
+/// Compares records in the way in which SES and the receivers of mail read them.
 private enum RecordCheck {
     /// A CNAME or MX record must have the wanted host. Upper and lower case and a final dot make no difference.
     static func exact(_ record: DomainRecord, _ data: [DNSData]) -> RecordFinding {
@@ -93,7 +93,7 @@ private enum RecordCheck {
         data.compactMap { if case .txt(let text) = $0 { text } else { nil } }
     }
 
-    /// In characters.
+    /// The longest value that is returned, in characters.
     private static let longestValue = 1000
 
     /// Bounds the values, because anyone may have written what is in DNS.

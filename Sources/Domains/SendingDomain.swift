@@ -51,7 +51,7 @@ package struct SendingDomain: Hashable, Sendable {
     package var isSendingEnabled: Bool
     /// When the domain was added. Nil for the domains of SES, which does not say.
     package var createdAt: Timestamp?
-    /// Nil if DKIM is not set up, or with a key that the domain's owner provides.
+    /// Nil if DKIM is not set up, or if it is set up with a key that the domain's owner provides.
     package var dkim: DKIM?
     /// Nil if the domain has no custom MAIL FROM domain.
     package var mailFrom: MailFrom?
@@ -91,7 +91,7 @@ package enum DomainFailure: Error, Sendable {
 
 /// The source of an environment's domains: SES, the simulation, or none.
 package protocol DomainAuthority: Sendable {
-    /// Lists domains. They may come without `dkim` and `mailFrom`.
+    /// Lists domains. Their `dkim` and `mailFrom` may be missing.
     ///
     /// - Parameters:
     ///   - name: the list begins after this name; nil: with the first domain.
@@ -104,7 +104,7 @@ package protocol DomainAuthority: Sendable {
 
     /// Finds a domain.
     ///
-    /// - Throws: ``DomainFailure/notFound`` if there is no such domain, and the other failures.
+    /// - Throws: ``DomainFailure``, which is ``DomainFailure/notFound`` if there is no such domain.
     func domain(_ name: DomainName) async throws(DomainFailure) -> SendingDomain
 
     /// Adds a domain, or finds it if it exists already.

@@ -35,7 +35,7 @@ package enum SendingDomainName {
         return .success(name)
     }
 
-    /// In octets. The owner name of a DKIM record also has a token of 32 characters and `._domainkey.`, and a name in
-    /// DNS has at most 253 octets.
+    /// The longest name, in octets. The owner name of a DKIM record also has a token of 32 characters and
+    /// `._domainkey.`, and a name in DNS has at most 253 octets.
     package static let longest = 253 - 32 - 12
 }

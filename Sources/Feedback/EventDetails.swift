@@ -51,7 +51,7 @@ extension SESEventReader {
             case .complaint: what["complainedRecipients"].elements.map(Details.told)
             case .deliveryDelay: what["delayedRecipients"].elements.map(Details.told)
             case .delivery: what["recipients"].elements.map { Told(address: $0.string) }
-            // These happen before SES splits the message by recipient.
+            // SES reports these events before it splits the message by recipient. So they concern all recipients.
             case .reject, .renderingFailure: mail["destination"].elements.map { Told(address: $0.string) }
             }
         }
@@ -66,7 +66,8 @@ extension SESEventReader {
                     feedbackID: what["feedbackId"]?.string)
             case .complaint:
                 RecipientEvent.Detail(
-                    // The first value means that SES had the address on its account's list and did not send.
+                    // `complaintSubType` means that the address was on the account's suppression list and SES therefore
+                    // did not send.
                     subtype: what["complaintSubType"]?.string ?? what["complaintFeedbackType"]?.string,
                     feedbackID: what["feedbackId"]?.string)
             case .delivery:
@@ -78,8 +79,8 @@ extension SESEventReader {
             }
         }
 
-        /// The receiving server, which SES names by its address if it connected to it. Otherwise the server that wrote
-        /// the report.
+        /// The receiving server, which SES names by its address if it connected to it. If there is no such address, the
+        /// server that wrote the report.
         private static func server(_ what: JSONObject) -> String? {
             what["remoteMtaIp"]?.string ?? what["reportingMTA"]?.string.map(withoutType)
         }

@@ -1,7 +1,7 @@
 import Logging
 import RelayCore
 
-/// Takes SES's events from its queue and records them in the store. ``FeedbackMachine`` decides everything.
+/// Takes SES's events from the queue and records them in the store. ``FeedbackMachine`` decides everything.
 public final class FeedbackConsumer: Sendable {
     private let queue: any MessageQueue
     private let store: any FeedbackStore
@@ -38,9 +38,10 @@ public final class FeedbackConsumer: Sendable {
     /// Runs until the task is cancelled. Then long polls end at once. Events that are being committed are still
     /// committed and deleted from the queue, within two seconds.
     public func run() async {
-        // Its length is bounded, because the machine limits what is started.
+        // The stream's length is bounded, because the machine limits how many operations run at a time.
         let (arrivals, inlet) = AsyncStream.makeStream(of: Arrival.self)
-        // A separate task, because what is committed at the end must still be deleted.
+        // The loop runs in a separate task, which is not cancelled: messages whose events are committed at the end must
+        // still be deleted.
         let loop = Task { await turn(arrivals, inlet) }
         await withTaskCancellationHandler {
             await loop.value
@@ -155,7 +156,8 @@ public final class FeedbackConsumer: Sendable {
             }
         }
 
-        /// A timer that fires early does no harm: the machine is asked, and a new timer is set.
+        /// Sets a timer for `moment`. A timer that fires early does no harm: the machine is asked, and a new timer is
+        /// set.
         mutating func wake(at moment: MonotonicTime?) {
             guard let moment else { return }
             if let timer {
@@ -163,7 +165,7 @@ public final class FeedbackConsumer: Sendable {
                 timer.task.cancel()
             }
             let (clock, inlet) = (consumer.clock, inlet)
-            // A whole millisecond is added, because at an earlier time there would be nothing to do.
+            // A whole millisecond is added, because a timer that fires too early would find nothing to do.
             let wait = max(0, moment.seconds(since: clock.monotonicNow())) + 0.001
             let deadline = clock.now() + .seconds(wait)
             timer = (

@@ -4,12 +4,12 @@ import RelayCore
 public enum FeedbackEvent: Hashable, Sendable {
     /// Messages were taken from the queue.
     case taken(messages: Int, at: Timestamp)
-    /// What the store did with reports. `matched`: the reports were waiting ones.
+    /// What the store did with reports. `matched`: whether the reports had been waiting for their messages.
     case stored(FeedbackOutcome, matched: Bool)
     case passedOver(QueueReading.PassedOver)
     case unknownKind
     case malformed
-    /// The queue can't be read, or nothing can be deleted from it. Reported when it begins and when the kind of failure
+    /// The queue can't be read, or nothing can be deleted from it. Reported when the failure begins and when its kind
     /// changes.
     case queueFailed(SQSFailure.Kind)
     case queueRecovered

@@ -7,7 +7,7 @@ enum FeedbackLine: Hashable, Sendable {
     case queueRecovered(seconds: Double)
     case storeFailed(String)
     case storeRecovered(seconds: Double)
-    /// `others`: this many were counted before it without a log line.
+    /// `others`: the number of malformed messages before this one that were counted but not logged.
     case malformed(String, others: Int)
     case unknownKind(String)
     case subscription
@@ -53,7 +53,7 @@ enum FeedbackLine: Hashable, Sendable {
     }
 }
 
-/// Limits log lines that others can cause. A pure value over a monotonic clock.
+/// Limits log lines that outsiders can cause. It is a pure value over a monotonic clock.
 struct FeedbackLines {
     private var windowEnds = MonotonicTime.distantPast
     private var linesLeft = 0

@@ -3,9 +3,9 @@ import RelayCore
 /// Decides what the queue's consumer does next: how many receivers run, what is recorded and deleted, and when to
 /// pause.
 ///
-/// A value without I/O, clock and tasks. The consumer reports what has happened, then calls ``next(at:)`` and carries
-/// out the actions. A message is deleted only when its events are committed or when it contains none. What was not
-/// committed is tried again. If the relay ends before that, the message comes again from the queue.
+/// It is a value without I/O, clock and tasks. The consumer reports what has happened, then calls ``next(at:)`` and
+/// carries out the actions. A message is deleted only when its events are committed or when it contains none. Events
+/// that were not committed are tried again. If the relay ends before that, their message comes again from the queue.
 struct FeedbackMachine {
     /// A message that was taken from the queue.
     struct Message {
@@ -40,11 +40,12 @@ struct FeedbackMachine {
     /// The largest number of concurrent long polls while there is much to take. One is enough for waiting.
     static let mostReceivers = 8
     static let mostDeletions = 4
-    /// The number of messages in memory, from when they are taken until they are deleted. Polls in progress can bring more.
+    /// The largest number of messages in memory, from when they are taken until they are deleted. Polls in progress can
+    /// exceed it.
     static let mostInHand = 200
     /// After this many failures on its own, a message is left in the queue.
     static let mostFailures = 5
-    /// The time between two transactions, unless ``gathered`` messages wait.
+    /// The time between two transactions. If ``gathered`` messages wait, the next transaction begins earlier.
     static let gatherTime = Duration.milliseconds(100)
     static let gathered = 100
     static let matchPause = Duration.seconds(1)
@@ -64,8 +65,8 @@ struct FeedbackMachine {
 
     private var waiting: [Item] = []
     private var recording: [Item] = []
-    /// No transaction before this time, unless many messages wait. Each transaction is a disk sync, for which mail that
-    /// is being accepted waits.
+    /// No transaction begins before this time; only if many messages wait, one begins earlier. Each transaction is a
+    /// disk sync, and mail that is being accepted waits for it.
     private var recordAt = MonotonicTime.distantPast
     /// The largest number of messages in one transaction. It is small after a failure, so that a message that the store
     /// can't take is found.
@@ -126,7 +127,7 @@ struct FeedbackMachine {
             tell(.malformed)
             log(lines.malformed(why, at: now))
         }
-        // It was counted and logged, so it need not come again.
+        // The message was counted and logged, so it need not come again.
         deletable.append(message.receipt)
     }
 
@@ -164,7 +165,7 @@ struct FeedbackMachine {
         recording = []
         item.failures += 1
         if item.failures < FeedbackMachine.mostFailures {
-            // At the end, because it must not delay the others.
+            // Append the message at the end, because it must not delay the other messages.
             waiting.append(item)
         } else {
             tell(.leftAlone)
@@ -191,7 +192,7 @@ struct FeedbackMachine {
         failed(.match, why, at: now)
     }
 
-    /// - Parameter kept: how many could not be deleted. They come again and are then recognised.
+    /// - Parameter kept: how many messages could not be deleted. They come again and are then recognised.
     mutating func deleted(_ count: Int, kept: Int, at now: MonotonicTime) {
         endedDeleting(count)
         if kept < count { worked(.delete, at: now) }
@@ -207,7 +208,8 @@ struct FeedbackMachine {
         deletions -= 1
     }
 
-    /// - Parameter isStored: false when the store failed. It is then done again at the next opportunity.
+    /// - Parameter isStored: whether the store has recorded the state. If false, the state is recorded at the next
+    ///   opportunity.
     mutating func noted(isStored: Bool) {
         isNoting = false
         if !isStored { isStatusNews = true }
@@ -249,7 +251,7 @@ struct FeedbackMachine {
 
     /// The number of long polls that should run.
     private var receiversNow: Int {
-        // What is in memory is recorded first. Then one message tests whether the store works again.
+        // Record first what is in memory. Then one message tests whether the store works again.
         if store.isOn { return inHand == 0 ? 1 : 0 }
         return queue.isOn ? 1 : wantedReceivers
     }

@@ -1,9 +1,9 @@
 import RelayCore
 
-/// An outage of something outside. It is reported once, and the retries become less frequent. A pure value over a
-/// monotonic clock.
+/// An outage of something that the relay depends on. It is reported once, and the retries become less frequent. It is a
+/// pure value over a monotonic clock.
 ///
-/// It lasts until each operation that failed has worked again.
+/// The outage lasts until each operation that failed has worked again.
 struct Outage<Operation: Hashable & Sendable>: Sendable {
     private var failing: Set<Operation> = []
     private var since = MonotonicTime.distantPast

@@ -8,12 +8,12 @@ public enum QueueReading: Hashable, Sendable {
     case passedOver(PassedOver)
     /// An event of a kind that the relay does not know, with its name as SES writes it, shortened if necessary.
     case unknownKind(String)
-    /// Not a message of SNS or SES. The text says why. Of the message's content it names only places.
+    /// Not a message of SNS or SES. The text says why. It names places in the message, and does not repeat its content.
     case malformed(String)
 
     /// Kinds that are known and need no record.
     public enum PassedOver: String, CaseIterable, Sendable, Hashable {
-        /// The record exists already, because SES answered with its id.
+        /// The relay has already recorded that the message was sent, because SES answered with its id.
         case send
         case open, click, subscription
         /// A test message that SES writes to a new topic or destination.

@@ -4,14 +4,15 @@ import StrictJSON
 /// Reads SES's events, which come through SNS and SQS.
 ///
 /// The formats are those of the SES Developer Guide: "Contents of event data that Amazon SES publishes to Amazon SNS"
-/// (`eventType`) and "Amazon SNS notification contents for Amazon SES" (`notificationType`). They may be in an envelope
-/// of SNS ("Amazon SNS message format"), which raw delivery leaves out. A pure function of the octets.
+/// (`eventType`) and "Amazon SNS notification contents for Amazon SES" (`notificationType`). An event may be in an
+/// envelope of SNS ("Amazon SNS message format"). With raw delivery, SNS leaves the envelope out. The result depends
+/// only on the octets.
 public enum SESEventReader {
     /// The longest body in octets that is read: the largest message of SQS.
     public static let longestBody = 1 << 20
     /// The largest number of recipients in one event. SES allows at most 50 in a message.
     public static let mostRecipients = Feedback.batch
-    /// The longest address in octets (RFC 5321 section 4.5.3.1: 64 and 255, and the sign between them).
+    /// The longest address in octets (RFC 5321 section 4.5.3.1: 64 and 255, and the @ between them).
     static let longestAddress = 320
 
     private static let limits = JSONLimits(depth: 16, values: 50_000)
@@ -29,7 +30,7 @@ public enum SESEventReader {
         guard case .object(let object) = document else {
             return .malformed("the message is \(document.kind) where an object is expected")
         }
-        // Only the envelope of SNS has this member. Without it, this is raw delivery.
+        // Only the envelope of SNS has this member. If it is missing, the message came by raw delivery.
         guard let type = object["Type"]?.string else { return event(object, toldAt: nil) }
         switch type {
         case "Notification": return content(of: object)
@@ -139,7 +140,7 @@ public enum SESEventReader {
         return String(Substring(address))
     }
 
-    /// The texts come from any mail server and go to terminals and logs.
+    /// Removes unprintable characters, because the texts come from any mail server and go to terminals and logs.
     private static func printable(_ detail: RecipientEvent.Detail) -> RecipientEvent.Detail {
         func clean(_ text: String?) -> String? {
             guard let text, text.utf8.contains(where: { !(0x20...0x7E ~= $0) }) else { return text }

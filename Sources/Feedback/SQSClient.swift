@@ -40,8 +40,8 @@ public struct SQSQueueState: Hashable, Sendable {
 
 /// A queue that the relay takes messages from.
 public protocol MessageQueue: Sendable {
-    /// Takes at most `limit` messages (1 to 10). It waits for the first one as long as SQS does. It ends at once when
-    /// the task is cancelled.
+    /// Takes at most `limit` messages (1 to 10). Waits for the first message as long as SQS does. Ends at once when the
+    /// task is cancelled.
     func receive(limit: Int) async throws(SQSFailure) -> [SQSMessage]
     /// Deletes at most 10 messages. Returns how many could not be deleted. These come again.
     func delete(_ receipts: [String]) async throws(SQSFailure) -> Int
@@ -72,8 +72,8 @@ public final class SQSClient: MessageQueue {
     static let longPoll = 20
     /// The largest number of messages in one call of SQS.
     public static let batch = 10
-    /// In bytes. A message of SQS has at most 1 MiB, and each of its octets may be an escape of six octets. Ten
-    /// messages from SNS, of 256 KiB each and with escaped quotes, need less.
+    /// The longest answer that is read, in bytes. A message of SQS has at most 1 MiB, and each of its octets may be an
+    /// escape of six octets. Ten messages from SNS, of 256 KiB each and with escaped quotes, need less.
     static let answerLimit = 8 << 20
 
     /// - Parameters:
@@ -117,7 +117,7 @@ public final class SQSClient: MessageQueue {
             guard case .object(let message) = message, let receipt = message["ReceiptHandle"]?.string else {
                 return nil
             }
-            // SNS never sends an empty body. It is reported as empty.
+            // SNS never sends a message without a body. If one comes, it is returned with an empty body.
             guard case .string(let text)? = message["Body"] else { return SQSMessage(receipt: receipt, body: []) }
             return SQSMessage(receipt: receipt, body: text.utf8)
         }

@@ -91,7 +91,7 @@ extension SQSFailure {
                 .clock,
                 "AWS refuses the time of the signature (\(words)); set this machine's clock: timedatectl set-ntp true"
             )
-        // AWS's own text repeats the signed request.
+        // AWS's own text repeats the signed request, so it is left out.
         case .signature:
             self.init(
                 .credentials,

@@ -13,7 +13,7 @@ public struct SQSQueue: Sendable {
     ///   - url: the URL that SQS shows: `https://sqs.eu-west-1.amazonaws.com/123456789012/name`.
     ///   - endpoint: `https://` or `http://` with a host, to use instead of the queue URL's host: a VPC endpoint or a
     ///     simulator.
-    /// - Throws: why the queue is impossible. The text begins with the name of the wrong setting.
+    /// - Throws: the reason why such a queue can't exist. The text begins with the name of the wrong setting.
     public init(url: String, region: String, endpoint: String? = nil) throws(SQSQueueError) {
         let place: AWSEndpoint
         do {

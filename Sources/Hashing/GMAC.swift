@@ -3,17 +3,17 @@ import COpenSSL
 /// GMAC (NIST SP 800-38D) with AES-128 and a constant nonce, computed by the system's OpenSSL. It is a keyed hash that
 /// is as fast as memory on processors with AES instructions.
 ///
-/// Because the nonce is constant, it is not a signature: a client that sees codes could find out what makes other
-/// codes. It distinguishes contents as long as the codes are kept secret. Two contents of n octets that were chosen
-/// without knowledge of the key have the same code with a probability of at most n / 2^132.
+/// Because the nonce is constant, the code is not a signature: a client that sees codes could compute the codes of
+/// other contents. GMAC distinguishes contents as long as the codes are kept secret. Two contents of n octets that were
+/// chosen without knowledge of the key have the same code with a probability of at most n / 2^132.
 public struct GMAC: Sendable {
-    /// The key of the codes: 16 octets from a random number generator. Only the relay may be able to read it.
+    /// The key of the codes: 16 octets from a random number generator. It must be readable by the relay only.
     public struct Key: Sendable {
         /// The length of a key in octets.
         public static let length = 16
         fileprivate let octets: [UInt8]
 
-        /// Returns nil unless there are 16 octets.
+        /// Returns nil if there are not exactly 16 octets.
         public init?(_ octets: [UInt8]) {
             guard octets.count == Key.length else { return nil }
             self.octets = octets
@@ -32,8 +32,8 @@ public struct GMAC: Sendable {
 
     /// Adds octets.
     ///
-    /// - Precondition: no copy of this value was given octets that this value was not given. OpenSSL 3.0 can't copy the
-    ///   state of a GMAC, so copies share it.
+    /// - Precondition: this value has got all octets that were added to copies of it. OpenSSL 3.0 can't copy the state
+    ///   of a GMAC, so copies share it.
     public mutating func update(_ octets: UnsafeRawBufferPointer) {
         state.update(octets, at: position)
         position += octets.count
@@ -42,7 +42,7 @@ public struct GMAC: Sendable {
     /// Returns the code of all octets, 16 octets. Afterwards no octets can be added.
     public func code() -> [UInt8] { state.finish(at: position) }
 
-    // As with SHA-256, it is looked up once and never changed, and OpenSSL counts its users with atomics.
+    // As with SHA-256, the algorithm is looked up once and never changed, and OpenSSL counts its users with atomics.
     fileprivate nonisolated(unsafe) static let algorithm = available(EVP_CIPHER_fetch(nil, "AES-128-GCM", nil))
 
     // Copies of a `GMAC` share this state, and only one of them may add octets. One thread at a time adds a message's
@@ -63,7 +63,7 @@ public struct GMAC: Sendable {
         func update(_ octets: UnsafeRawBufferPointer, at position: Int) {
             precondition(position == self.position && code == nil, "a copy of this GMAC went on by itself")
             var octets = octets[...]
-            // OpenSSL counts in 32 bits.
+            // OpenSSL counts the octets of one call in 32 bits.
             while !octets.isEmpty {
                 let piece = UnsafeRawBufferPointer(rebasing: octets.prefix(1 << 30))
                 var written: Int32 = 0

@@ -4,7 +4,7 @@ func withOctets<Result>(of octets: some Sequence<UInt8>, _ body: (UnsafeRawBuffe
         ?? Array(octets).withUnsafeBytes { body($0) }
 }
 
-/// Returns an object that OpenSSL made or has.
+/// Returns `made`, an object that OpenSSL made or has.
 ///
 /// It stops the process when there is no memory, as Swift does, or when OpenSSL lacks SHA-256 or AES-GCM. Such an
 /// OpenSSL has no TLS 1.3 either, and the relay accepts no mail without it.
@@ -13,7 +13,7 @@ func available<Made>(_ made: Made?) -> Made {
     return made
 }
 
-/// The same as ``available(_:)`` for a status. The calls fail for no other reasons.
+/// Stops the process, as ``available(_:)`` does, if `status` is not 1. The calls fail for no other reasons.
 func succeed(_ status: Int32) {
     precondition(status == 1, "OpenSSL has no memory, or lacks SHA-256 or AES-128-GCM")
 }

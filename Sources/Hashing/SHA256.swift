@@ -34,11 +34,11 @@ public struct SHA256: Sendable {
         }
     }
 
-    // Looked up once, because OpenSSL searches its providers each time it is asked by name. The value never changes
-    // afterwards, and OpenSSL counts its users with atomics.
+    // Looked up once, because OpenSSL searches its providers each time an algorithm is requested by name. The value
+    // never changes afterwards, and OpenSSL counts its users with atomics.
     fileprivate nonisolated(unsafe) static let algorithm = available(EVP_MD_fetch(nil, "SHA2-256", nil))
 
-    // Only one `SHA256` refers to the state and updates it only while it has no other user. So `@unchecked` is sound.
+    // A `SHA256` updates its state only while no other `SHA256` refers to it. So `@unchecked` is sound.
     private final class State: @unchecked Sendable {
         private let context: OpaquePointer = available(EVP_MD_CTX_new())
 

@@ -56,7 +56,8 @@ final class AcceptPause: ChannelDuplexHandler {
         }
     }
 
-    /// A listener that was closed in the meantime fails here, which does not matter.
+    /// Makes the listener accept connections, or stop. This fails for a listener that was closed in the meantime, which
+    /// does not matter.
     private func accept(_ isAccepting: Bool, _ context: ChannelHandlerContext) {
         try? context.channel.syncOptions?.setOption(.autoRead, value: isAccepting)
     }

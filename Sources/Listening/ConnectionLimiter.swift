@@ -39,7 +39,8 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// A /48 may have 1/`sharePerSite` of all connections, but always as many as a single client.
+    /// The most connections of a /48: the maximum divided by this number, but at least as many as a single client may
+    /// have.
     static let sharePerSite = 4
     /// The most connections without a known client: the maximum divided by this number, but at least
     /// ``leastUnidentified``.
@@ -55,7 +56,7 @@ public final class ConnectionLimiter: Sendable {
         state = Mutex(State(maximum: maximum, maximumPerClient: maximumPerClient))
     }
 
-    /// Sets other limits from now on. Existing connections above them stay.
+    /// Sets new limits. Existing connections above them stay.
     public func change(maximum: Int, maximumPerClient: Int) {
         state.withLock { state in
             state.maximum = maximum
@@ -63,8 +64,8 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// Admits or refuses a connection. Each admitted connection must be ``released(_:isShared:)`` once, with the same
-    /// arguments.
+    /// Admits or refuses a connection. For each admitted connection, ``released(_:isShared:)`` must be called once with
+    /// the same arguments.
     ///
     /// - Parameter isShared: whether the address is that of a proxy, which connects for all of its clients. Such a
     ///   connection counts only in the total.
@@ -91,8 +92,8 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// Takes a place for a connection whose client is not known yet. After each true there must be one call of
-    /// ``identified()``.
+    /// Takes a place for a connection whose client is not known yet. Returns false if no place is free. After each
+    /// true, ``identified()`` must be called once.
     public func admitUnidentified() -> Bool {
         state.withLock { state in
             guard state.unidentified < state.maximumUnidentified else { return false }
@@ -101,7 +102,7 @@ public final class ConnectionLimiter: Sendable {
         }
     }
 
-    /// Call this when the client of such a connection is known, or when the connection has ended.
+    /// Releases the place of such a connection. Call this when its client is known, or when it has ended.
     public func identified() { state.withLock { $0.unidentified -= 1 } }
 
     /// The number of connections whose client is not known yet.
@@ -113,7 +114,7 @@ public final class ConnectionLimiter: Sendable {
     /// Whether over 80 % of the maximum are in use. Clients then have less time to authenticate.
     public var isUnderStress: Bool { state.withLock { $0.total * 5 > $0.maximum * 4 } }
 
-    /// Ends the count of a connection that was admitted with the same arguments.
+    /// Stops counting a connection that was admitted with the same arguments.
     public func released(_ client: IPAddress, isShared: Bool = false) {
         state.withLock { state in
             state.total -= 1

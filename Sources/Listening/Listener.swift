@@ -170,7 +170,8 @@ public final class Listener: Sendable {
             switch place {
             case .descriptor(let descriptor):
                 channel = try await bootstrap.withBoundSocket(descriptor).get()
-                // NIO has already called listen with its own backlog, before it looked at the option.
+                // Call listen again with this backlog: NIO has already called it with its own, before it looked at the
+                // option.
                 guard listen(descriptor, backlog) == 0 else { throw IOError(errnoCode: errno, reason: "listen") }
             case .address(let host, let port):
                 channel = try await bootstrap.bind(to: resolve(host, port)).get()
@@ -192,7 +193,7 @@ public final class Listener: Sendable {
         }
     }
 
-    /// Looks names up on a thread that may block, not on an event loop.
+    /// Looks names up on a thread that is allowed to block, not on an event loop.
     private static func resolve(_ host: String, _ port: Int) async throws -> SocketAddress {
         if let address = try? SocketAddress(ipAddress: host, port: port) { return address }
         return try await NIOThreadPool.singleton.runIfActive {
@@ -204,10 +205,12 @@ public final class Listener: Sendable {
     public func close() async { try? await channel.close() }
 
     /// Stops accepting. Waiting connections stay in the backlog for the next process that has the socket. Returns when
-    /// each accepted connection has its handler: a listener that closes before would disconnect the client.
+    /// each accepted connection has its handler: if the listener were closed before that, the client would be
+    /// disconnected.
     public func stopAccepting() async {
         try? await channel.triggerUserOutboundEvent(AcceptPause.Stop()).get()
-        // A new connection is passed from the listener's event loop to its own event loop and back.
+        // A new connection is passed from the listener's event loop to its own event loop and back. Two rounds over all
+        // event loops wait for that.
         for _ in 0..<2 {
             for loop in group.makeIterator() { try? await loop.submit {}.get() }
         }

@@ -38,8 +38,8 @@ public struct ProxyHeader: Hashable, Sendable {
     /// addresses and short extensions.
     public static let maximumLength = 4096
 
-    /// Takes a whole header from the front of `bytes` and leaves the octets after it. When the header is not whole, it
-    /// takes nothing.
+    /// Removes a whole header from the front of `bytes` and leaves the octets after it. If the header is not complete,
+    /// or is not accepted, leaves `bytes` unchanged.
     ///
     /// Octets that can't become a header are reported as a defect at once, so that the relay does not wait for more.
     public static func next(from bytes: inout ByteBuffer) -> Reading {

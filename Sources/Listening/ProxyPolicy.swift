@@ -24,7 +24,7 @@ public struct ProxyPolicy: Sendable {
     public var networks: ProxyNetworks
     /// Counts the connections whose client is not known yet.
     public var limiter: ConnectionLimiter
-    /// Called for each connection that is closed before its client is known, on its event loop.
+    /// Called for each connection that is closed before its client is known, on the event loop of that connection.
     public var refused: @Sendable (ProxyRefusal) -> Void
 
     public init(

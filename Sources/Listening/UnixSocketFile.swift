@@ -19,8 +19,8 @@ public final class UnixSocketFile: Sendable {
     /// - Parameter path: at most 107 octets, the limit of the system's Unix socket addresses.
     public init(_ path: String) { self.path = path }
 
-    /// Removes a socket that no process listens on, for example after a crash. If something else is at the path,
-    /// returns a description of it.
+    /// Removes a socket that no process listens on, for example after a crash. Returns nil if the path is free
+    /// afterwards, or else the reason why it is not, such as a process that listens on the socket.
     public func makeRoom() -> String? {
         guard let found = look() else {
             return errno == ENOENT ? nil : String(cString: strerror(errno))
@@ -53,8 +53,8 @@ public final class UnixSocketFile: Sendable {
         return lstat(path, &found) == 0 ? found : nil
     }
 
-    /// Tries to connect. Returns 0 or the error number. A Unix socket answers at once, unless its backlog is full. In
-    /// that case too, a process listens on it.
+    /// Tries to connect. Returns 0 if a process listens, or else the error number. A Unix socket with a full backlog
+    /// does not answer at once (EAGAIN), but this too shows that a process listens on it.
     private func connect() -> CInt {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)

@@ -84,7 +84,7 @@ public final class PrometheusRegistry: Sendable {
         }
     }
 
-    /// The series with this name and these labels. If none can be added, it is a new one that is not exposed.
+    /// The series with this name and these labels. If no series can be added, returns a new one that is not exposed.
     private func series(_ label: String, _ dimensions: [(String, String)], _ kind: MetricDescription.Kind) -> Series {
         let name = MetricName.ofMetric(label)
         let labels = Labels(dimensions)

@@ -66,7 +66,7 @@ package final class DNSResolver: RecordResolver {
     package static let threads = 8
     /// The time that a caller waits for a look-up.
     package static let timeout = Duration.seconds(5)
-    /// In octets. Answers are hardly longer, even over TCP.
+    /// The longest answer that is read, in octets. Answers are hardly longer, even over TCP.
     static let longestAnswer = 32 * 1024
 
     /// - Parameters:

@@ -29,7 +29,8 @@ struct FeedbackAddress: Hashable, Sendable {
     }
 }
 
-/// The senders that SES has refused as not verified within the last hour. They are not tried for each message.
+/// The senders that SES has refused as not verified within the last hour. Requests leave them out, so that they are not
+/// tried again for each message.
 struct RefusedSenders: Sendable {
     private var until: [String: MonotonicTime] = [:]
 
@@ -41,7 +42,7 @@ struct RefusedSenders: Sendable {
     mutating func insert(_ sender: String, at now: MonotonicTime) {
         if until.count >= RefusedSenders.limit, until[sender] == nil {
             until = until.filter { now < $0.value }
-            // With this many senders, one that is tried too early costs only a call.
+            // The list is full, so any sender is removed. If that sender is tried too early, this costs only a call.
             if until.count >= RefusedSenders.limit, let any = until.keys.first { until[any] = nil }
         }
         until[sender] = now + RefusedSenders.memory
@@ -49,7 +50,8 @@ struct RefusedSenders: Sendable {
 }
 
 extension SESAnswer {
-    /// The identities that a refusal as not verified names. Nil when it names none, or not all of them.
+    /// The identities that SES names in a refusal as not verified. Nil if it names none, or if the text was cut off and
+    /// may not name all of them.
     ///
     /// "Email address is not verified. The following identities failed the check in region EU-WEST-1: Ann <a@b>, c@d"
     var unverifiedIdentities: [String]? {

@@ -2,7 +2,7 @@ import AWSClient
 import RelayCore
 import StrictJSON
 
-/// SES's answer to a request, taken from HTTP and JSON.
+/// SES's answer to a request, as it was read from HTTP and JSON.
 struct SESAnswer: Sendable, Equatable {
     var status: Int
     /// The error's name without namespace and URI: `MessageRejected`. Nil when the answer has none, such as an answer
@@ -28,8 +28,8 @@ struct SESAnswer: Sendable, Equatable {
         let body = Body(answer.body)
         status = answer.status
         if let name = answer.header("x-amzn-errortype") ?? body.type ?? body.code {
-            // Secrets are removed before the name is cut, so that no part of one is left. They are removed again
-            // afterwards, because dropping blanks could join the parts of one.
+            // Secrets are removed before the name is cut, so that no part of a secret is left. They are removed again
+            // afterwards, because dropping blanks could join the parts of a secret.
             errorName = AWSFault.plainName(ForeignText.withholding(secrets, in: name))
                 .map { ForeignText.withholding(secrets, in: $0) }
         }
@@ -64,7 +64,7 @@ struct SESAnswer: Sendable, Equatable {
     }
 }
 
-/// The consequences of an answer to SendEmail. This is a pure function, so the table is complete.
+/// The consequences of an answer to SendEmail. They depend on nothing but the answer, so this table is complete.
 extension SESAnswer {
     var outcome: DeliveryOutcome {
         if 200..<300 ~= status { return acceptance }
@@ -101,8 +101,8 @@ extension SESAnswer {
                 cause("The credentials are not allowed to send: allow ses:SendEmail to their user or role in IAM"),
                 alert: true)
         case .identityDenied:
-            // One key's domain must not hold the mail of all keys. And a gap in a policy must not cost the message,
-            // however long the gap is open.
+            // A missing permission for one key's domain must not hold the mail of all keys. It must not make the
+            // message fail either, however long the permission is missing.
             return .retry(
                 cause(
                     "The credentials are not allowed to send as this sender: allow ses:SendEmail for the sender's identity in IAM, or verify that identity in this account"
@@ -216,11 +216,11 @@ extension SESAnswer {
     private var kindByStatus: Kind {
         switch status {
         case 100..<400: .redirect
-        // SES then refuses every message in this way. To fail messages for it would lose mail because of a mistake in
-        // the account.
+        // With such a status, SES refuses every message. If messages failed because of it, a mistake in the account
+        // would lose mail.
         case 401, 403, 407: .denied
         case 408: .interrupted
-        // A limit of a proxy. Another try would not change it.
+        // This is a limit of a proxy. Another try would not change it.
         case 413: .rejected
         case 429: limitByWords ?? .throttled
         // When SES refuses a message, it names the reason. An answer without a name is not from SES and says nothing
@@ -236,8 +236,8 @@ extension SESAnswer {
         return says("maximum sending rate exceeded") ? .throttled : nil
     }
 
-    /// The same at the beginning of the text, for answers whose text may contain foreign words: a quoted address must
-    /// not decide on the lane.
+    /// The limit that the beginning of the text names. The rest of the text may contain foreign words, such as a quoted
+    /// address, and these must not decide on the lane.
     private var limitInFirstWords: Kind? {
         if begins("daily message quota exceeded") { return .dailyQuota }
         return begins("maximum sending rate exceeded") ? .throttled : nil

@@ -58,7 +58,8 @@ public struct SESDomains: DomainAuthority {
         return (try read(body, name), true)
     }
 
-    /// SES looks for the records by itself. There is no call that makes it look at once.
+    /// Returns the domain as it is now. SES looks for the records by itself, and there is no call that makes it look at
+    /// once.
     package func verify(_ name: DomainName) async throws(DomainFailure) -> SendingDomain { try await domain(name) }
 
     package func simulatedFinding(of record: DomainRecord, for domain: SendingDomain) -> RecordFinding? { nil }

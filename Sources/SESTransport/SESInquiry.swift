@@ -36,8 +36,8 @@ public struct SESIdentityState: Hashable, Sendable {
         public var domain: String
         /// SES's status of it: `PENDING`, `SUCCESS`, `FAILED` or `TEMPORARY_FAILURE`.
         public var status: String
-        /// Whether SES refuses messages while the domain's MX record is not found. If not, it sends them with its own
-        /// domain.
+        /// Whether SES refuses messages while the domain's MX record is not found. If false, SES sends them with its
+        /// own domain.
         public var isRequired: Bool
 
         public init(domain: String, status: String, isRequired: Bool) {
@@ -67,7 +67,7 @@ public enum SESInquiryFailure: Error, Hashable, Sendable {
     case noCredentials(String)
     /// AWS does not know or no longer accepts the credentials, or the signature does not match.
     case credentialsRefused(String)
-    /// The credentials are valid but may not make this call.
+    /// The credentials are valid but lack the permission for this call.
     case denied(String)
     /// AWS refuses the time of the signature.
     case clockRefused(String)
@@ -83,7 +83,7 @@ public struct ClockReading: Hashable, Sendable {
     public var askedAt: Timestamp
     /// When the answer came, by this machine's clock.
     public var answeredAt: Timestamp
-    /// The server's time in between, in whole seconds.
+    /// The time that the server's clock showed between these two moments, in whole seconds.
     public var server: Timestamp
 
     public init(askedAt: Timestamp, answeredAt: Timestamp, server: Timestamp) {
@@ -160,7 +160,7 @@ extension SESAnswer {
         let words = message.isEmpty ? name : "\(name): \(message)"
         switch kind {
         case .clock: return .clockRefused(words)
-        // SES's own text repeats the signed request.
+        // SES's own text repeats the signed request, so only the error's name is used.
         case .signature: return .credentialsRefused(name)
         case .credentials: return .credentialsRefused(words)
         case .denied, .identityDenied: return .denied(words)

@@ -21,7 +21,7 @@ public final class SESTransport: Transport, QuotaSource {
     private let quotaProblem = Mutex<String?>(nil)
     private let refusedSenders = Mutex(RefusedSenders())
 
-    /// In bytes. The longest answer is a list of 1,000 identities.
+    /// The longest answer that is read, in bytes. The longest answer of SES is a list of 1,000 identities.
     static let answerLimit = 512 * 1024
     static let sendPath = "/v2/email/outbound-emails"
     private static let jsonFields = [(name: "Content-Type", value: "application/json")]
@@ -66,8 +66,8 @@ public final class SESTransport: Transport, QuotaSource {
         guard let sender = feedback.address, case .answered(let answer, _) = result, answer.kind == .notVerified,
             answer.mayRefuse(sender)
         else { return outcome(result, note: feedback.note) }
-        // The next answer shows at once whether the refusal was for the sender or for From. The message does not wait
-        // for that.
+        // Send the message again at once, without the envelope sender's address. The answer shows whether SES refused
+        // the envelope sender or From.
         let second = await send(delivery.envelope.recipients, body, feedback: nil)
         if case .answered(let answer, _) = second, 200..<300 ~= answer.status {
             refusedSenders.withLock { $0.insert(sender, at: clock.monotonicNow()) }
@@ -156,7 +156,7 @@ extension SESTransport {
     /// An answer as it was received.
     struct Arrival: Sendable {
         var body: [UInt8]
-        /// The server's own time, as it wrote it.
+        /// The value of the answer's Date field: the time of the server's own clock.
         var date: String?
         /// When the request was sent, by this machine's clock.
         var askedAt: Timestamp
@@ -165,8 +165,8 @@ extension SESTransport {
 
     static let emptyHash = SigV4.hash(of: [])
 
-    /// Makes a call. If AWS refuses the credentials and their source has others by now, makes it once more, so that a
-    /// rotation of keys does not delay mail.
+    /// Makes a call. If AWS refuses the credentials and their source has other credentials by now, makes the call once
+    /// more with those. So a rotation of keys does not delay mail.
     func withCredentials(
         _ call: @Sendable (AWSCredentials) async -> CallResult
     ) async -> CallResult {
@@ -189,7 +189,7 @@ extension SESTransport {
             time: clock.now())
     }
 
-    /// A call that sends no message. Its body is small, and the call may be repeated.
+    /// A call that sends no message. Its body is small, and it does no harm to repeat the call.
     func call(_ method: HTTPMethod, _ path: String, payload: [UInt8]?, within time: Duration) async -> CallResult {
         let hash = payload.map { SigV4.hash(of: $0) } ?? SESTransport.emptyHash
         return await withCredentials { credentials in

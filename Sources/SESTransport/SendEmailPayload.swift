@@ -126,11 +126,11 @@ struct PreparedPayload: Sendable {
             switch content {
             case .whole(let buffer, let payload):
                 guard payload.mayBeSent else { return group.any().makeFailedFuture(PreparedPayload.withdrawn) }
-                // Called before the data is handed over, because afterwards SES may have the whole request.
+                // Report this before the data is handed over, because afterwards SES may have the whole request.
                 progress.handedOver()
                 return writer.write(.byteBuffer(buffer))
             case .pieces(let payload):
-                // Called here, not in the task, because the task may begin after the connection's end is known.
+                // Report this here and not in the task, because the task may begin after the connection's end is known.
                 progress.began()
                 let isWritten = group.any().makePromise(of: Void.self)
                 isWritten.completeWithTask {

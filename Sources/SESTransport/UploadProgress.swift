@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How much of a request has been sent. If no answer comes, it decides whether SES can have taken the message.
+/// How much of a request has been sent. If no answer comes, this decides whether SES can have accepted the message.
 ///
 /// AsyncHTTPClient asks for the body only after a connection is open (including TLS) and the head has been written to
 /// it.

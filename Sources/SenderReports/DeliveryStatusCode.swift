@@ -17,7 +17,7 @@ public struct DeliveryStatusCode: Hashable, Sendable, CustomStringConvertible {
         self.detail = detail
     }
 
-    /// The code that the server gave. Otherwise the code for the kind of failure.
+    /// The code that the server gave. If it gave none, the code for the kind of failure.
     public init(of recipient: UndeliveredRecipient) {
         self =
             recipient.diagnostic.flatMap { DeliveryStatusCode(firstOf: SaidText.withoutType($0)) }

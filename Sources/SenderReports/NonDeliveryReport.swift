@@ -50,10 +50,10 @@ public struct NonDeliveryReport: Sendable {
     /// ``shortDiagnostic``, so that they stay below 1 MB.
     static let longestDiagnostic = 500
     static let shortDiagnostic = 100
-    /// The largest number of recipients in the text for people. The other part names all of them.
+    /// The largest number of recipients in the text for people. The part for programs names all of them.
     static let mostInText = 100
 
-    /// The largest number of octets of each reason.
+    /// The largest number of Unicode scalars of each reason.
     var diagnosticLimit: Int {
         recipients.count > NonDeliveryReport.mostInText
             ? NonDeliveryReport.shortDiagnostic : NonDeliveryReport.longestDiagnostic
@@ -185,7 +185,7 @@ struct SaidText {
         return SaidText(line: line, isReply: isReply)
     }
 
-    /// SES passes on a server's reply with the type of a Diagnostic-Code field.
+    /// Removes the type of a Diagnostic-Code field, with which SES passes on a server's reply.
     static func withoutType(_ text: String) -> String {
         text.prefix(5).lowercased() == "smtp;" ? String(text.dropFirst(5).drop { $0 == " " }) : text
     }

@@ -40,9 +40,10 @@ public final class SenderReporter: Sendable {
     private let log = Mutex(LogState())
 
     private struct LogState {
-        /// Whether reports can't be stored at the moment. It is logged once, until one can be stored.
+        /// Whether reports can't be stored at the moment. This is logged once, and again only after one could be
+        /// stored.
         var isFailing = false
-        /// Senders that can't be reached and for which the log has said so.
+        /// Senders that can't be reached and that the log has already named.
         var unreachable: Set<String> = []
     }
 
@@ -116,7 +117,7 @@ public final class SenderReporter: Sendable {
             let soon = now + SenderReporter.interval
             let next = try await store.nextSenderReport()
             worked()
-            // A report that is past its time waits for the rest of its message.
+            // If a report is past its time, it waits for the other recipients of its message.
             return next.map { $0 > now ? min($0, soon) : soon } ?? soon
         } catch {
             failed("\(error)")

@@ -14,9 +14,9 @@ enum HostName {
         return isValid(name) ? name : "localhost"
     }
 
-    /// Labels of up to 63 letters, digits and inner hyphens, 253 characters in total (RFC 1123 section 2.1): the form
-    /// that may be used in a greeting. The last label is not a number, because then the text is probably a mistyped
-    /// address.
+    /// Whether the text has the form that is allowed in a greeting: labels of up to 63 letters, digits and inner
+    /// hyphens, 253 characters in total (RFC 1123 section 2.1). The last label must not be a number, because then the
+    /// text is probably a mistyped address.
     static func isValid(_ text: String) -> Bool {
         let labels = text.split(separator: ".", omittingEmptySubsequences: false)
         guard text.utf8.count <= 253, labels.allSatisfy(isLabel), let last = labels.last else { return false }

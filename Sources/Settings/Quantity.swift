@@ -4,8 +4,8 @@ struct Quantity {
     /// The unit in lower case; empty if there is none.
     let unit: String
 
-    /// Nil unless `text` has up to 15 digits, optional spaces, and optional letters. The callers check for overflow
-    /// when they multiply; 15 digits keep the number itself within 64 bits.
+    /// Reads 1 to 15 digits, then optional spaces, then optional letters. Nil for any other text. With 15 digits, the
+    /// number itself fits into 64 bits; the callers check for overflow when they multiply it.
     init?(_ text: String) {
         let digits = text.utf8.prefix(while: isDigit)
         let unit = text.utf8.dropFirst(digits.count).drop { $0 == UInt8(ascii: " ") }

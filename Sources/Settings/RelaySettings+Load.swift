@@ -157,8 +157,8 @@ private struct Contradiction {
         return nil
     }
 
-    /// PROXY headers are accepted only from named load balancers. Any other client could claim any address in such a
-    /// header.
+    /// PROXY headers are accepted only from named load balancers. If they were accepted from any client, it could claim
+    /// any address. Nil if there is no such listener, or if load balancers are named.
     private static func missingProxyNetworks(
         _ settings: RelaySettings, for listener: (some CustomStringConvertible)?, in name: String, _ blamed: String
     ) -> String? {

@@ -5,7 +5,7 @@ import RelayCore
 public struct RelaySettings: Sendable, Equatable {
     /// The relay's own name, used in the greeting and in the trace field.
     public var hostname = HostName.ofThisMachine()
-    /// For an SQLite database, large bodies go into a directory beside it.
+    /// The relay's database. For an SQLite database, large bodies go into a directory beside its file.
     public var database = DatabaseLocation.sqlite(standardDirectory + "/relay.db")
     /// Whether PostgreSQL must have a synchronous standby. `required` is a mistake with an SQLite database.
     public var databaseReplica = DatabaseReplica.none
@@ -57,8 +57,8 @@ public struct RelaySettings: Sendable, Equatable {
 
     /// Whether a database server must have a synchronous standby.
     public enum DatabaseReplica: String, CaseIterable, Hashable, Sendable {
-        /// Not required. Mail is acknowledged when the primary has stored it. If commits wait for a standby, the
-        /// standby must have stored it too.
+        /// Not required. Mail is acknowledged when the primary has stored it. If the server's commits wait for a
+        /// standby, mail is acknowledged only when the standby has stored it too.
         case none
         /// Required. Without a synchronous standby, no mail is acknowledged.
         case required
@@ -72,7 +72,7 @@ public struct RelaySettings: Sendable, Equatable {
         /// such as `smtps` and `smtp+proxy`.
         case inheritedSockets
 
-        /// Whether each connection must begin with a PROXY header. For inherited sockets, their names decide.
+        /// Whether each connection must begin with a PROXY header. False for inherited sockets, whose names decide.
         public var takesProxyHeader: Bool {
             if case .address(_, _, _, let proxy) = self { proxy } else { false }
         }
@@ -103,7 +103,7 @@ public struct RelaySettings: Sendable, Equatable {
             /// listeners, such as `https` and `https+proxy`.
             case inheritedSockets
 
-            /// Whether each connection must begin with a PROXY header. For inherited sockets, their names decide.
+            /// Whether each connection must begin with a PROXY header. False for inherited sockets, whose names decide.
             public var takesProxyHeader: Bool {
                 if case .address(_, _, _, let proxy) = self { proxy } else { false }
             }
@@ -164,7 +164,7 @@ public struct RelaySettings: Sendable, Equatable {
         public var plaintextAuthenticationNetworks: [NetworkBlock] = []
         /// What to do with lines over 998 octets (RFC 5322, section 2.1.1), which SES does not accept.
         public var longLines = LongLines.fold
-        /// Extensions of attached files' names, without the dot, in lower case.
+        /// The extensions of attached files that are refused, without the dot, in lower case.
         public var refusedAttachments = AttachmentEndings.refusedBySES
         /// Whether a Received field is added.
         public var receivedHeader = true
@@ -306,7 +306,8 @@ extension RelaySettings {
         return feedback.region ?? Self.region(inQueueURL: url) ?? ses.region
     }
 
-    /// Also handles China (`amazonaws.com.cn`) and FIPS endpoints.
+    /// The region in a queue's URL; nil if the URL names none. Endpoints in China (`amazonaws.com.cn`) and FIPS
+    /// endpoints are recognised too.
     private static func region(inQueueURL url: String) -> String? {
         let host = url.split(separator: "/").dropFirst().first ?? ""
         let labels = host.lowercased().split(separator: ".")

@@ -6,24 +6,24 @@ public struct Setting: Sendable {
     public let name: String
     /// The values that the setting accepts, in words.
     public let type: String
-    /// The default as it is written in the file, or a description if it has no text.
+    /// The default as it is written in the file, or a description of a default that can't be written there.
     public let defaultText: String
     /// What the setting does, in sentences.
     public let description: String
     /// Whether the setting is a list. In the environment, commas separate its items.
     public let isList: Bool
-    /// Whether an empty value is accepted. For a list it means no items. For another setting it means the default,
-    /// which has no text: it is nil, or depends on the machine.
+    /// Whether an empty value is accepted. For a list it means no items. For a setting with one value it means the
+    /// default, which has no text because it is nil or depends on the machine.
     public let acceptsEmpty: Bool
     /// Whether a running relay keeps the value that it started with.
     public let needsRestart: Bool
-    /// Whether the value may contain a password, so that no message repeats it.
+    /// Whether the value may contain a password, so that no error or log line repeats it.
     public let mayHoldSecret: Bool
     /// Whether the setting differs between two sets of settings.
     let differs: @Sendable (RelaySettings, RelaySettings) -> Bool
     /// Copies the setting from one set of settings into another.
     let copy: @Sendable (_ from: RelaySettings, _ to: inout RelaySettings) -> Void
-    /// Sets the value from the written text. If an item is wrong, reports which and why, and sets nothing.
+    /// Sets the value from the written text. Returns the wrong items, with the reasons. If there are any, sets nothing.
     let assign: @Sendable (inout RelaySettings, [String]) -> [ItemProblem]
 
     struct ItemProblem {

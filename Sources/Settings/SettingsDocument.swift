@@ -23,7 +23,7 @@ struct SettingsDocument {
     private let file: String
     private let namesInFile: YAMLText.RenamedKeys
 
-    /// - Parameter file: the name of the file in messages.
+    /// - Parameter file: the name of the file in error messages.
     init(_ text: String, file: String) {
         self.file = file
         do throws(SettingsMistake) {
@@ -75,8 +75,9 @@ struct SettingsDocument {
         }
     }
 
-    /// Takes the value's text and records its mistakes. To find them, the setting parses the text into settings that are
-    /// not used. The value is assigned later, when the environment has been read too.
+    /// Reads the value's text and records its mistakes; nil if no value can be read. To find the mistakes, the setting
+    /// parses the text into settings that are not used. The value is assigned later, when the environment has been read
+    /// too.
     private mutating func read(_ value: Node, of setting: Setting, _ mark: Mark?) -> Written? {
         var written = Written(items: [], place: place(mark))
         switch value {

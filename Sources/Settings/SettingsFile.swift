@@ -6,8 +6,8 @@
 
 /// Reads the settings file from disk.
 enum SettingsFile {
-    /// In octets. All settings with their comments need far less. Without a limit, a file at a wrong path could fill
-    /// the memory.
+    /// The largest size of the file, in octets. All settings with their comments need far less. Without a limit, a file
+    /// at a wrong path could fill the memory.
     static let maximumSize = 256 << 10
 
     static func text(of path: String) throws(SettingsMistake) -> String {
@@ -23,7 +23,7 @@ enum SettingsFile {
         func mistake(_ problem: String) -> SettingsMistake {
             SettingsMistake(.file(path, line: nil, column: nil), nil, problem)
         }
-        // Non-blocking: opening a pipe without a writer would otherwise block the command forever.
+        // O_NONBLOCK: opening a pipe without a writer would otherwise block the command forever.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             // Other users can't read the file, and people often try commands as another user first.

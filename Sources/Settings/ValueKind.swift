@@ -29,7 +29,7 @@ struct ValueKind<Value: Sendable>: Sendable {
         return try parse(text)
     }
 
-    /// For a setting whose default is nil.
+    /// The kind of a setting whose default is nil.
     static func optional<Wrapped>(_ kind: ValueKind<Wrapped>) -> ValueKind where Value == Wrapped? {
         ValueKind(
             expectation: kind.expectation, acceptsEmpty: true,
@@ -164,7 +164,7 @@ extension ValueKind where Value == String {
         return kind
     }
 
-    /// The path is not checked further: the part that uses the file finds out whether it exists and can be read.
+    /// Only the form of the path is checked: the part that uses the file finds out whether it exists and can be read.
     static var path: ValueKind {
         ValueKind(
             expectation: "the path of a file",
@@ -278,8 +278,8 @@ extension ValueKind where Value == String {
 }
 
 extension ValueKind where Value == DatabaseLocation {
-    /// Text that looks like a URI is not accepted as a path: it would become a directory with a strange name. The other
-    /// forms in which libpq accepts a database are not accepted either.
+    /// Text that looks like a URI is not accepted as a path: it would become a directory with a strange name. libpq
+    /// accepts a database in forms other than a URI too; these are not accepted here.
     static var database: ValueKind {
         ValueKind(
             expectation: "the path of a file (SQLite), or a URI such as postgresql://relay@db.example.com/relay",
@@ -430,7 +430,7 @@ private enum LoopbackPlace {
 
 /// The path of a Unix socket's file.
 private enum SocketPath {
-    /// The longest path that fits into a `sockaddr_un`, with its terminating octet.
+    /// The longest path, in octets, that fits into a `sockaddr_un` together with the terminating octet.
     static let longest = 107
 
     static func parse(_ text: String) throws(ValueError) -> String {

@@ -5,8 +5,8 @@ import Synchronization
 
 /// Asks every part of the relay that must keep running for a heartbeat, and reports whether all of them answer.
 ///
-/// If they do not, the service manager gets no watchdog notification and restarts the relay. Without this, a relay that
-/// hangs would stay so until an operator notices.
+/// If they do not, the service manager gets no watchdog notification and restarts the relay. Without a watchdog, a
+/// relay that hangs would hang until an operator notices.
 public final class Watchdog: Sendable {
     /// A part that must keep running, and the way in which it proves that.
     public struct Part: Sendable {

@@ -37,7 +37,7 @@ struct AdmissionMetrics: Sendable {
         commitSeconds = registry.histogram(Catalogue.commitSeconds)
     }
 
-    /// The reasons for which an authentication may be refused.
+    /// The reasons for which an authentication can be refused.
     private static let authenticationReasons: [RefusalReason] = [
         .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network, .authThrottled, .storage,
     ]

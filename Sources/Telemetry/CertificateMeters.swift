@@ -3,10 +3,10 @@ import NIOOpenSSL
 import PrometheusMetrics
 import Synchronization
 
-/// When the certificates that clients are shown expire.
+/// The gauges for the expiry times of the certificates that clients see.
 final class CertificateMeters: Sendable {
     private let registry: PrometheusRegistry
-    /// By kind of key, so that the series of a kind that is no longer in use is removed.
+    /// The gauges by kind of key, so that the series of a kind that is no longer in use is removed.
     private let expiries = Mutex<[String: Meter]>([:])
 
     init(_ registry: PrometheusRegistry) { self.registry = registry }

@@ -3,12 +3,13 @@ import NIOCore
 import NIOHTTPTypes
 import Synchronization
 
-/// The places for connections to the telemetry listener. When all are taken, the connection that has waited longest for
-/// a request is closed. A client that connects and sends nothing must not keep a probe out.
+/// The places for connections to the telemetry listener. When all places are in use, the connection that has waited
+/// longest for a request is closed. A client that connects and sends nothing must not keep a probe out.
 final class ConnectionPlaces: Sendable {
     private struct Place {
         let channel: any Channel
-        /// It grows with each change, so the smallest value has waited longest. Nil while a request is being answered.
+        /// A number that grows with each change: the connection with the smallest number has waited longest. Nil while
+        /// a request is being answered.
         var waitingSince: UInt64?
     }
 
@@ -29,7 +30,7 @@ final class ConnectionPlaces: Sendable {
 
     /// Takes a place for a connection, which now waits for its first request.
     ///
-    /// - Returns: whether the connection has a place. False when all others are busy with requests.
+    /// - Returns: whether the connection has a place. False when all other connections are busy with requests.
     func take(_ channel: any Channel) -> Bool {
         let (hasPlace, leaving) = state.withLock { state -> (Bool, (any Channel)?) in
             var leaving: (any Channel)?
@@ -64,9 +65,9 @@ final class ConnectionPlaces: Sendable {
     }
 }
 
-/// Enforces the timeouts of one connection. A head must come within ``firstHead``, however slowly its octets arrive. An
-/// answer must be taken within ``answer``. Between requests the connection may be idle for ``idle``, as long as no
-/// other connection needs its place.
+/// Enforces the timeouts of one connection. A head must come within ``firstHead``, however slowly its octets arrive.
+/// The client must have read an answer within ``answer``. Between requests the connection may be idle for ``idle``, as
+/// long as no other connection needs its place.
 final class ConnectionTimes: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart

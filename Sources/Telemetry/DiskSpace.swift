@@ -16,7 +16,7 @@ public struct DiskSpace: Hashable, Sendable {
         self.free = free
     }
 
-    /// Returns nil when it can't be determined. May block if the file system does.
+    /// Returns nil when the space can't be determined. May block if the file system does.
     public init?(of path: String) {
         var found = statvfs()
         guard statvfs(path, &found) == 0 else { return nil }

@@ -3,7 +3,7 @@ import Metrics
 import PrometheusMetrics
 import RelayCore
 
-/// Counts what SES reports of messages, and shows the state of its queue.
+/// Counts what SES reports about messages, and shows the state of the queue of its events.
 struct FeedbackMetrics: Sendable {
     private let messages: Counter
     private let events: [EventKind: Counter]

@@ -5,9 +5,9 @@ import Synchronization
 
 /// The metrics page: what has been counted, and the relay's state at the time of the request.
 ///
-/// To count a queue of a million takes a fifth of a second. So the queue is counted only for requests, by one count at
-/// a time, and so seldom that it takes 2 % of the time, but at least once a minute if requested. In between, the last
-/// count is shown.
+/// Counting a queue of a million deliveries takes a fifth of a second. So the queue is counted only when the page is
+/// requested, and by one count at a time. The pause after each count keeps the counts at 2 % of the time or less, but
+/// the pause is never longer than a minute. Until the next count, the page shows the last one.
 public final class MetricsPage: Sendable {
     private struct State {
         var countAgainAt = MonotonicTime.distantPast
@@ -44,7 +44,7 @@ public final class MetricsPage: Sendable {
 
     static let contentType = PrometheusRegistry.contentType
 
-    /// The page at this time. It also comes when the database does not answer.
+    /// The text of the page now. It is also returned when the database does not answer.
     func text() async -> String {
         if let counting = counting() {
             // A result that comes later is shown at the next request.

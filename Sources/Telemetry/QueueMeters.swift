@@ -2,8 +2,8 @@ import Metrics
 import PrometheusMetrics
 import RelayCore
 
-/// The queue as it is counted, by lane and state, and what the count says besides: the account's standing, the rate
-/// that it allows, and whether the store answers.
+/// The gauges for what a count of the queue reports: the deliveries by lane and state, the account's standing, the rate
+/// that SES allows, and whether the store answers.
 struct QueueMeters: Sendable {
     private struct QueueState: Hashable {
         var lane: Lane
@@ -42,7 +42,7 @@ struct QueueMeters: Sendable {
         self.clock = clock
     }
 
-    /// Nil means unknown.
+    /// Shows what the count has reported; nil means unknown.
     func show(_ status: QueueStatus?) {
         storeUp.set(status == nil ? 0 : 1)
         let now = clock.now()

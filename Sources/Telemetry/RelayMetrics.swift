@@ -9,7 +9,8 @@ import SMTPServer
 import SenderReports
 import Webhooks
 
-/// All metrics that the relay counts. The observers of its modules call it; the modules know nothing of metrics.
+/// All metrics that the relay counts. The observers of the relay's modules call this class; the modules know nothing of
+/// metrics.
 ///
 /// Each series exists from the start with the value 0, so that the first event is seen as a change. Each series is
 /// looked up only once, here. To count is then an atomic addition, or a short lock for a histogram.
@@ -39,7 +40,8 @@ public final class RelayMetrics: Sendable {
         registry.gauge(Catalogue.build, [("version", version)]).set(1)
     }
 
-    /// A number above that of the relay's series. The limit stops a mistake, and leaves room for new metrics.
+    /// The largest number of series. It is above the number of the relay's series, which leaves room for new metrics.
+    /// It stops a mistake that makes series without end.
     static let maximumSeries = 300
 
     /// Counts an event of an SMTP connection: its start, its TLS, a refusal or a timeout.
@@ -54,7 +56,7 @@ public final class RelayMetrics: Sendable {
     public func observe(_ event: WebhookDispatcher.Event) { webhooks.observe(event) }
     /// Counts a report to a sender: it was queued or given up.
     public func observe(_ event: SenderReportEvent) { senderReports.observe(event) }
-    /// Counts what SES reports of messages, and shows whether its queue can be read.
+    /// Counts what SES reports about messages, and shows whether the queue of its events can be read.
     public func observe(_ event: FeedbackEvent) { feedback.observe(event) }
     /// Reports that a queue of events is configured.
     public func readsFeedback() { feedback.begins() }

@@ -30,7 +30,7 @@ struct StandingMeters: Sendable {
         }
     }
 
-    /// Nil means unknown.
+    /// Shows the bounces and complaints; nil means unknown.
     func show(_ status: QueueStatus?) {
         for lane in Lane.allCases {
             let counts = status.map { $0.feedback[lane] ?? FeedbackCounts() }

@@ -32,7 +32,7 @@ final class PinnedClients: Sendable {
     private let kept: Int
     private let state = Mutex(State())
 
-    /// - Parameter kept: the most unused clients. Each has its own TLS context, of about 2 MB.
+    /// - Parameter kept: the largest number of unused clients that are kept. Each has a TLS context of about 2 MB.
     init(group: any EventLoopGroup, connectTimeout: Duration, kept: Int = 16) {
         self.group = group
         self.connectTimeout = connectTimeout
@@ -61,7 +61,7 @@ final class PinnedClients: Sendable {
         }
     }
 
-    /// Ends a client's use. Returns a client that is no longer kept.
+    /// Ends a client's use. Returns a client that is no longer kept and must be shut down; nil if there is none.
     private func giveBack(_ target: Target) -> HTTPClient? {
         state.withLock { state in
             state.entries[target]?.users -= 1
@@ -81,9 +81,9 @@ final class PinnedClients: Sendable {
         configuration.httpVersion = .http1Only
         configuration.tracing.tracer = nil
         configuration.connectionPool.idleTimeout = .seconds(20)
-        // Webhooks of several keys may lead to one host. The number of running calls is limited before this point. No
-        // call may wait for a connection that another webhook's call holds, because the wait would count as its own
-        // failure.
+        // Webhooks of several keys may lead to one host. The number of running calls is limited before this point. A
+        // call must not wait for a connection that another webhook's call holds, because the wait would count as a
+        // failure of the call that waits.
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = WebhookMachine.Limits().calls
         // The schedule of calls decides about retries.
         configuration.connectionPool.retryConnectionEstablishment = false

@@ -41,7 +41,7 @@ final class SystemResolver: AddressResolver {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        // Only kinds of addresses that this machine has itself.
+        // Ask only for kinds of addresses that this machine has itself.
         hints.ai_flags = AI_ADDRCONFIG
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(name, nil, &hints, &list)

@@ -78,8 +78,8 @@ public final class WebhookDispatcher: Sendable {
         }
     }
 
-    /// Tells the dispatcher that events may have been recorded. Cheap, from any thread. If it is called several
-    /// times before the dispatcher looks for them, this counts as once.
+    /// Tells the dispatcher that events may have been recorded. This is cheap, and any thread can do it. Several calls
+    /// before the dispatcher looks for events count as one.
     public func wake() {
         if !isWoken.exchange(true, ordering: .acquiringAndReleasing) { alarm.ring() }
     }
@@ -202,7 +202,8 @@ public final class WebhookDispatcher: Sendable {
         }
     }
 
-    /// Without path and query of the URL, which contain a secret for some services.
+    /// The log metadata of a webhook. The path and the query of the URL are left out, because they contain a secret for
+    /// some services.
     private static func metadata(_ webhook: Webhook) -> Logger.Metadata {
         let receiver = (try? WebhookURL(webhook.url))?.origin ?? "unknown"
         return ["webhook": "\(webhook.id)", "key": "\(webhook.key)", "receiver": "\(receiver)"]

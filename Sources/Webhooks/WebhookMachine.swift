@@ -22,7 +22,7 @@ struct WebhookMachine: Sendable {
         var failingPause = Duration.seconds(1)
         /// The longest time for which the Retry-After of one call delays the other calls of the same webhook.
         var longestPause = Duration.seconds(60)
-        /// The pause between two looks into the store while there is no sign of waiting calls.
+        /// The pause between two looks for due calls in the store while there is no sign of waiting calls.
         var look = Duration.seconds(1)
         /// The pause between two looks while events arrive.
         var shortestLook = Duration.milliseconds(100)
@@ -38,7 +38,7 @@ struct WebhookMachine: Sendable {
         var limit: Int
         var room: [WebhookID: Int]
         var otherwise: Int
-        /// For all failing webhooks together; each gets one.
+        /// The number of calls for all failing webhooks together. Each failing webhook gets one.
         var ofFailing: Int
         var leaseUntil: Timestamp
     }
@@ -50,7 +50,7 @@ struct WebhookMachine: Sendable {
     }
 
     struct Plan: Sendable {
-        /// Whether to ask when the next call is due.
+        /// Whether to ask the store when the next call is due.
         var look = false
         var claim: Claim?
         /// The results to record.
@@ -65,7 +65,7 @@ struct WebhookMachine: Sendable {
         var calls = 0
         var isFailing = false
         var pausedUntil: Timestamp?
-        /// Whether the last claim filled its room, so that more calls may be due.
+        /// Whether the last claim filled the webhook's room, so that more calls may be due.
         var hasMore = false
     }
 
@@ -111,7 +111,7 @@ struct WebhookMachine: Sendable {
             isSettling = true
         }
         if let stopsAt {
-            // Results that can't be recorded now: their calls are due again when their lease ends.
+            // If results can't be recorded now, their calls are due again when their lease ends.
             let isOver = ready(stopsAt, limits.stopGrace, at: now) || (underWay == 0 && !isClaiming)
             plan.isFinished = isOver && !isSettling && (results.isEmpty || storeFails)
             if !isOver { plan.wakeAt = stopsAt }
@@ -133,7 +133,8 @@ struct WebhookMachine: Sendable {
         return plan
     }
 
-    /// Nil, or later than `now`. Work that is due but not in this plan waits for an event, which causes another plan.
+    /// When to make the next plan if no event happens: nil, or later than `now`. Work that is due but not in this plan
+    /// waits for an event, which causes another plan.
     private func nextWake(at now: Timestamp) -> Timestamp? {
         if let storeRetry, !ready(storeRetry.at, limits.longestStorePause, at: now) { return storeRetry.at }
         if isLooking || isClaiming || mayBeDue { return nil }
@@ -212,11 +213,12 @@ struct WebhookMachine: Sendable {
             let asked = result.retryAfter(from: now) ?? now
             standing.pausedUntil = max(now + limits.failingPause, min(asked, now + limits.longestPause))
         }
-        // There is room for more. A failing webhook pauses first, and the next look finds its due calls.
+        // There is room for more calls of this webhook. A webhook that fails pauses first, and the next look finds its
+        // due calls.
         if result.isSuccess, standing.hasMore || wasFailing { mayBeDue = true }
         standings[id] = standing.calls == 0 && !standing.isFailing ? nil : standing
         if standings.count > WebhookMachine.mostStandings { forgetIdle() }
-        // Before this there may have been no place at all.
+        // Until this call ended, there may have been no free place. If so, calls that were due were not claimed.
         if occupied >= limits.calls { mayBeDue = true }
         return (attempt, wasFailing == standing.isFailing ? nil : standing.isFailing)
     }

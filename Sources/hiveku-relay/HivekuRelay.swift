@@ -52,13 +52,14 @@ protocol RootCommand: AsyncParsableCommand {
     mutating func leaveRoot() throws
 }
 
-/// Asynchronous code runs on other threads than the first one, which Dispatch then parks permanently with the user that
-/// it has at that moment. So the process gives up root's rights before that: no thread may keep them.
+/// Asynchronous code does not run on the first thread. When such code begins, Dispatch parks the first thread
+/// permanently, with the user that this thread has at that moment. So the process gives up root's rights before any
+/// asynchronous code runs: no thread may keep these rights.
 @main
 enum Program {
     static func main() {
-        // Dispatch may raise the priority of a thread only as root. As another user it logs an error to syslog for
-        // every thread.
+        // Dispatch tries to raise the priority of threads, which only root can do. For another user it would log an
+        // error to syslog for every thread, if this variable were not set.
         setenv("LIBDISPATCH_LOG", "NO", 0)
         do {
             let command = try prepared()

@@ -1,8 +1,8 @@
-// libpq, which is loaded at its first use. A relay that keeps mail in SQLite needs no PostgreSQL on the machine, neither to
-// build nor to run.
+// libpq, which is loaded at its first use. A relay that keeps mail in SQLite needs no PostgreSQL on the machine,
+// neither to build nor to run.
 //
-// The declarations are those of the functions that the store calls (PostgreSQL documentation, chapter "libpq"). They are
-// unchanged in version 5 of the library since PostgreSQL 14, which introduced pipeline mode.
+// The declarations are those of the functions that the store calls (PostgreSQL documentation, chapter "libpq"). They
+// are unchanged in version 5 of the library since PostgreSQL 14, which introduced pipeline mode.
 #pragma once
 #include <stddef.h>
 
@@ -34,7 +34,7 @@ typedef struct {
     int dispsize;
 } PQConninfoOption;
 
-// Loads the library. Returns NULL, or why it can't be loaded. Must be called before all other functions. Any
+// Loads the library. Returns NULL, or the reason why it can't be loaded. Must be called before all other functions. Any
 // thread may call it, any number of times.
 const char *pq_load(void);
 

@@ -17,7 +17,7 @@ enum {
 /// answer, a whole DNS message, to the `size` octets at `answer`. Blocks for at most `seconds` per server and try; each
 /// server is tried twice. Reads the system's configuration each time, so a change of it takes effect at once.
 ///
-/// `server`: the four octets of an IPv4 address to ask instead of the system's servers, and its `port`; or NULL.
+/// `server`: the four octets of an IPv4 address to ask instead of the system's servers, and `port`, its port; or NULL.
 /// Returns the length of the answer, or one of the values above. If the length is over `size`, the answer is cut off.
 int cresolver_query(
     const char *name, int type, const unsigned char *server, unsigned short port, int seconds, unsigned char *answer,

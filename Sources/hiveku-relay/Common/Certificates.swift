@@ -17,8 +17,8 @@ final class Certificates: Sendable {
         fileprivate let tls: RelaySettings.TLS
         fileprivate let configuration: TLSConfiguration
         fileprivate let context: TLSServerContext
-        /// The modification times of the files, taken before they were read. A later change has therefore not been
-        /// seen.
+        /// The modification times of the files, noted before the files were read. If a file has another time now, this
+        /// reading may lack its latest change.
         fileprivate let modificationTimes: [Date?]
 
         var certificates: [TLSCertificateInfo] { context.certificates }
@@ -46,15 +46,16 @@ final class Certificates: Sendable {
         inUse = Mutex(reading)
     }
 
-    /// Reads the files that `tls` names. The certificates in use stay in use until ``use(_:)``. Blocks while it reads
-    /// files.
+    /// Reads the files that `tls` names. The certificates in use do not change until ``use(_:)`` is called. Blocks
+    /// while it reads files.
     func read(_ tls: RelaySettings.TLS) throws(CertificateMistake) -> Reading {
         let identities = Certificates.identities(tls)
         guard !identities.isEmpty else { throw CertificateMistake.notSet }
         return try Certificates.read(tls, identities, ticketKeys: context.current.ticketKeys)
     }
 
-    /// Reads the files in use again.
+    /// Reads again the files that the certificates in use were read from. The result is not in use until ``use(_:)`` is
+    /// called.
     func readAgain() throws(CertificateMistake) -> Reading {
         let last = inUse.withLock { $0 }
         return try Certificates.read(
@@ -67,7 +68,7 @@ final class Certificates: Sendable {
         context.current = reading.context
     }
 
-    /// The modification times of the files that the certificates in use were read from.
+    /// The present modification times of the files that the certificates in use were read from.
     var modificationTimes: [Date?] { Certificates.modificationTimes(inUse.withLock { $0.tls }) }
 
     var modificationTimesAtReading: [Date?] { inUse.withLock { $0.modificationTimes } }
@@ -93,7 +94,8 @@ final class Certificates: Sendable {
         }
     }
 
-    /// A file that is missing for a moment, because it is being replaced, has no time.
+    /// Returns the modification time of each file. The time is nil if the file is missing, for example while it is
+    /// being replaced.
     private static func modificationTimes(_ tls: RelaySettings.TLS) -> [Date?] {
         (tls.certificates + tls.privateKeys).map { path in
             (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date

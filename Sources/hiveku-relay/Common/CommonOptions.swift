@@ -10,7 +10,7 @@ import Settings
     import Musl
 #endif
 
-/// The options that every command takes.
+/// The options that every command has.
 struct CommonOptions: ParsableArguments {
     @Option(
         name: .customLong("config"),
@@ -42,7 +42,7 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
-    /// Opens the store. A relay may be running on it or not.
+    /// Opens the store, whether or not a relay is running on it.
     func store() throws -> any RelayStore {
         let settings = try settings()
         if let file = settings.database.file {
@@ -75,8 +75,8 @@ func printError(_ text: String) {
     Output.writeError(text + "\n")
 }
 
-/// Prints to standard error why the program ends. If the journal reads standard error, each line has the severity of an
-/// error, as the relay's log lines have theirs (sd-daemon(3)).
+/// Prints to standard error why the program ends. If the journal reads standard error, each line begins with the
+/// severity of an error, in the form that the relay's log lines use (sd-daemon(3)).
 func printFailure(_ text: String) {
     let isJournal = ServiceManager.readsStandardError(ProcessInfo.processInfo.environment)
     let severity = isJournal ? "<\(Logger.Level.error.priority)>" : ""
@@ -84,14 +84,14 @@ func printFailure(_ text: String) {
 }
 
 extension KeyID: ExpressibleByArgument {
-    /// Takes a key's id or a whole key: a person who wants to revoke a leaked key has the key at hand.
+    /// Accepts a key's id or a whole key: a person who wants to revoke a leaked key has the key at hand.
     public init?(argument: String) {
         if let key = try? APIKey(parsing: Array(argument.utf8)) { self = key.id } else { self.init(argument) }
     }
 }
 
 extension MessageID: ExpressibleByArgument {
-    /// Takes the id as SMTP replies and logs write it, or as the HTTP API writes it, with `msg_` in front.
+    /// Accepts the id as SMTP replies and logs write it, or as the HTTP API writes it, with `msg_` in front.
     public init?(argument: String) { self.init(argument) }
 }
 
@@ -106,7 +106,7 @@ struct TimeSpan: ExpressibleByArgument {
     let duration: Duration
     let text: String
 
-    /// The longest span, in seconds of 1000 years. Larger ones would leave the calendar's range.
+    /// The longest span: 1000 years. A date that is a longer span away could be outside the calendar's range.
     private static let maximum = Duration.seconds(1000 * 365 * 86_400)
 
     init(_ duration: Duration, _ text: String) {

@@ -8,7 +8,7 @@ import Foundation
 
 /// Asks before an action that the user may regret.
 enum Confirmation {
-    /// Whether standard input and standard error are a terminal, so that a person can answer.
+    /// Whether standard input and standard error are both terminals, so that a person can answer.
     static var isPossible: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1 }
 
     /// Asks `question`. Returns true only for yes; any other answer is no.

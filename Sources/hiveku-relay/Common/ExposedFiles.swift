@@ -8,14 +8,14 @@ import Settings
     import Musl
 #endif
 
-/// Files with secrets that the settings name and that every user of the machine can read.
+/// Finds files with secrets that the settings name and that every user of the machine can read.
 enum ExposedFiles {
     static func findings(_ settings: RelaySettings) -> [Finding] {
         settings.tls.privateKeys.filter(isReadableByAll).map { Judge.exposed(.certificate, "the private key", at: $0) }
             + credentials(settings.ses) + database(settings.database)
     }
 
-    /// The settings file, if it holds the database's password.
+    /// A finding about the settings file, if it holds the database's password and every user can read it.
     static func ownFile(_ settings: RelaySettings, _ file: String?, _ environment: [String: String]) -> [Finding] {
         guard case .postgresql(let place) = settings.database, place.hasPassword, let file,
             RelaySettings.isFromFile("database", environment), isReadableByAll(file)
@@ -23,7 +23,8 @@ enum ExposedFiles {
         return [Judge.exposed(.database, "the password of the database in", at: file)]
     }
 
-    /// The files that a database's URI names. libpq does not use a file with a secret if others can read it.
+    /// Findings about the files that a database's URI names. libpq does not use a file with a secret if others can read
+    /// it.
     static func database(_ database: DatabaseLocation) -> [Finding] {
         guard case .postgresql(let place) = database else { return [] }
         return ["passfile", "sslkey"].compactMap { name in

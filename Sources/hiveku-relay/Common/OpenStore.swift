@@ -10,8 +10,8 @@ import Settings
 /// What a process opens the store for.
 enum StoreUse {
     /// Accepts messages and delivers them. `onSync` gets the seconds that each transaction's sync took. `onDoubt` gets
-    /// the outcome of each batch whose commit was in doubt. `onConflict` is told of servers that accept writes although
-    /// they must not, and gets nil when that is over.
+    /// the outcome of each batch whose commit was in doubt. `onConflict` gets the conflict when servers accept writes
+    /// although they must not, and nil when the conflict is over.
     case relay(
         onSync: @Sendable (Double) -> Void, onDoubt: @Sendable (CommitDoubt) -> Void,
         onConflict: @Sendable (PrimaryConflict?) -> Void)
@@ -34,8 +34,8 @@ func openStore(_ settings: RelaySettings, for use: StoreUse, now: Timestamp) thr
     }
 }
 
-/// The stores that this build has. This is the only place that knows whether PostgreSQL is one of them (the package's
-/// trait).
+/// The stores that this build has. This is the only place that knows whether PostgreSQL is one of them, which the
+/// package's trait `PostgreSQL` decides.
 enum KnownStores {
     #if PostgreSQL
         static let hasPostgreSQL = true
@@ -83,7 +83,8 @@ enum KnownStores {
 
         static func examineServer(_ place: PostgreSQLPlace) throws -> ServerExamination { throw missing }
 
-        /// The store was not built in. Settings that name the database are refused earlier than this.
+        /// The error of a build without the store on PostgreSQL. Settings that name a PostgreSQL database are refused
+        /// before this error can occur.
         private static let missing = StoreError.unavailable(
             "this build supports only SQLite; build it with --traits PostgreSQL")
     #endif

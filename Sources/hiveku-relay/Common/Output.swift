@@ -1,7 +1,8 @@
 import Foundation
 import Glibc
 
-/// Writes the output of commands. Foundation's file handles end the process if their file can't be written.
+/// Writes the output of commands. It does not use Foundation's file handles, because they end the process if their file
+/// can't be written.
 enum Output {
     /// Writes to standard output, after everything that was printed. Throws a `CommandError` if that fails.
     static func write(_ bytes: some ContiguousBytes) throws {

@@ -9,12 +9,12 @@ import Foundation
 /// The change from root to the user that owns the relay's files.
 ///
 /// The owner of the database's directory could have replaced the relay's files with links to other files, and files
-/// that are created there must belong to the relay. So every command that root starts becomes that user before it opens
-/// anything there. The same holds for a database server: it may know its users by the system's names, and the password
-/// may be in a file of the relay's user.
+/// that are created there must belong to the relay's user. So every command that root starts becomes that user before
+/// it opens anything there. The command also becomes that user before it connects to a database server: the server may
+/// know its users by the system's names, and the password may be in a file of the relay's user.
 enum RelayUser {
-    /// Becomes the owner of the directory, or of the nearest existing one above it. Does nothing if the process is not
-    /// root's, or if root is the owner.
+    /// Becomes the owner of the directory, or of the nearest existing directory above it. Does nothing if the process
+    /// is not root's, or if root is the owner.
     ///
     /// - Returns: whether the process now runs as another user.
     /// - Throws: `CommandError`.
@@ -30,7 +30,8 @@ enum RelayUser {
         owner(of: directory).map { $0.user != 0 } ?? false
     }
 
-    /// Nil if the process is not root's.
+    /// Finds the owner and the group of the nearest existing directory. Nil if the process is not root's, or if no
+    /// directory can be examined.
     private static func owner(of directory: String) -> (directory: String, user: uid_t, group: gid_t)? {
         guard geteuid() == 0 else { return nil }
         var directory = directory
@@ -43,7 +44,8 @@ enum RelayUser {
     }
 
     private static func become(_ user: uid_t, _ group: gid_t, directory: String) throws {
-        // The user's primary group, whatever group the directory has: that one may be root's.
+        // Use the user's primary group. The directory's group may be root's, and is used only for a user that the
+        // system does not list.
         let entry = getpwuid(user)
         let group = entry?.pointee.pw_gid ?? group
         guard group != 0 else {
@@ -51,14 +53,15 @@ enum RelayUser {
                 "can't become the owner of \(directory), which is the user that runs the relay: the group would be root's; change it with chgrp"
             )
         }
-        // With the user's supplementary groups from the system's list, as systemd sets them: a group often owns the
-        // certificates.
+        // Set the user's supplementary groups from the system's list, as systemd does: the certificates often belong to
+        // one of these groups.
         let groups = entry.map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
-        // The user's, as systemd sets it. Libpq and the AWS credentials look for files there, and root's home is closed to
-        // the user. Commands call this before they start threads.
+        // Set HOME to the user's home, as systemd does. libpq and the AWS credentials look for files there, and the
+        // user can't access root's home. Commands call this function before they start threads.
         if let entry { setenv("HOME", entry.pointee.pw_dir, 1) } else { unsetenv("HOME") }
-        // As root these can't be undone. The C library makes all threads follow, except the first one after Dispatch
-        // has parked it. Commands end soon after that, and `serve` calls this before that.
+        // For root, these calls can't be undone. The C library applies them to all threads, except to the first thread
+        // once Dispatch has parked it. Some commands call this function after that, but they end soon. `serve` calls it
+        // before that.
         guard groups == 0, setgid(group) == 0, setuid(user) == 0, getegid() == group else {
             throw CommandError(
                 "can't become the owner of \(directory), which is the user that runs the relay: \(String(cString: strerror(errno)))"

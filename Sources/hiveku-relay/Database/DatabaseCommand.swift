@@ -69,7 +69,7 @@ struct DatabaseCopy: AsyncParsableCommand {
         }
         let source = try await DatabaseCopy.source(from)
         defer { try? source.close() }
-        // Wait with creating a file until it is certain that there is data to copy.
+        // Create no file until it is certain that there is data to copy.
         try await source.holdForCopy()
         switch to {
         case .sqlite(let path):
@@ -84,7 +84,8 @@ struct DatabaseCopy: AsyncParsableCommand {
         }
     }
 
-    /// Opens a source only if it already has this relay's tables: opening it otherwise would create or migrate them.
+    /// Opens a source only if it already has this relay's tables. In any other source, opening it would create or
+    /// migrate the tables.
     private static func source(_ location: DatabaseLocation) async throws -> any CopyableStore {
         switch location {
         case .sqlite(let path):
@@ -147,7 +148,8 @@ struct DatabaseCopy: AsyncParsableCommand {
         printError("The copy is complete. Name \(printable("\(to)")) as database in the settings, and start the relay.")
     }
 
-    /// The message says what is wrong without quoting the text, which may hold a password.
+    /// Reads the value of an option. The error for a wrong value says what is wrong without quoting the value, which
+    /// may hold a password.
     private func location(_ text: String, _ option: String) throws -> DatabaseLocation {
         if text.contains("://") {
             do throws(PostgreSQLPlace.ParseError) {

@@ -20,7 +20,7 @@ struct CertificateCheck: Sendable {
         return result ?? Result(findings: [Judge.failed(.certificate, "the files could not be read in time")])
     }
 
-    /// Reads each pair separately, so that one with a mistake does not hide the others.
+    /// Reads each pair of certificate and key separately, so that a pair with a mistake does not hide the others.
     private func read() -> Result {
         let pairs = Array(zip(settings.tls.certificates, settings.tls.privateKeys))
         guard !pairs.isEmpty else { return Result(findings: [Judge.certificateNotSet]) }

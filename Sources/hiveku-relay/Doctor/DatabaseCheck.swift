@@ -55,8 +55,8 @@ struct DatabaseCheck: DatabaseInspection {
         return try SQLiteStore(examining: path)
     }
 
-    /// Checks the database's integrity. The store serves only this check: when the time is up, everything that it does
-    /// is cancelled.
+    /// Checks the database's integrity. The store must serve only this check: when the time is up, everything that the
+    /// store does is cancelled.
     private func integrity(of store: SQLiteStore) async -> IntegrityObservation {
         let observation = await within(Doctor.timeout) { () -> IntegrityObservation in
             do {

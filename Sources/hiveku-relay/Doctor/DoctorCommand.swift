@@ -51,7 +51,7 @@ struct DoctorCommand: AsyncParsableCommand {
             + ExposedFiles.ownFile(settings, common.path, environment) + (await doctor.findings())
     }
 
-    /// Nil if the output is not a terminal, or does not report its width.
+    /// The width in characters. Nil if the output is not a terminal, or if the terminal does not report its width.
     private func terminalWidth() -> Int? {
         var size = winsize()
         guard isatty(STDOUT_FILENO) == 1, ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {

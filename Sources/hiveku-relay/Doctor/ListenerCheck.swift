@@ -7,7 +7,7 @@ struct ListenerCheck: Sendable {
     let settings: RelaySettings
     let clock: any RelayClock
 
-    /// A listener, as far as the settings say where it is.
+    /// A listener to visit, with what the settings say about its place.
     private struct Subject: Sendable {
         /// The listener as the settings write it.
         let text: String
@@ -35,8 +35,8 @@ struct ListenerCheck: Sendable {
         settings.listen.flatMap(subjects) + settings.http.listen.compactMap(subject)
     }
 
-    /// The settings do not say which sockets systemd has bound. The sockets of the units as they are shipped are
-    /// assumed.
+    /// The settings do not say which sockets systemd has bound. So this check assumes the sockets of the units as they
+    /// are shipped.
     private func subjects(of listener: RelaySettings.Listener) -> [Subject] {
         switch listener {
         case .address(let security, let host, let port, let proxy):

@@ -33,8 +33,8 @@ struct ListenerVisit: ~Copyable {
     }
 
     /// - Parameters:
-    ///   - balancers: nil if no PROXY header is needed. Otherwise the conversation begins with one if this machine is
-    ///     among them.
+    ///   - balancers: the networks whose PROXY headers the listener accepts; nil if the listener needs no header. If
+    ///     this machine is in one of the networks, the conversation begins with a header.
     ///   - serverName: the name to ask the server for (SNI).
     static func observation(
         at place: Place, speaking language: Language, balancers: [NetworkBlock]?, serverName: String
@@ -55,7 +55,7 @@ struct ListenerVisit: ~Copyable {
                 guard let own = visit.ownAddress, balancers.contains(where: { $0.contains(own) }) else {
                     return .takesBalancersOnly
                 }
-                // As a load balancer's own connection: a header of version 1 that names no client.
+                // Send the header of a load balancer's own connection: version 1, without a client's address.
                 try visit.say("PROXY UNKNOWN")
             }
             switch language {
@@ -206,8 +206,9 @@ struct ListenerVisit: ~Copyable {
 
     /// Sets the socket's time-outs, which also limit connecting (see socket(7)).
     private static func setPatience(_ descriptor: CInt) {
-        // A struct timeval of 5 s. Its Swift type is not available in every build: with the runtime linked in, the
-        // compiler takes it for a part of a module that cannot be imported.
+        // This tuple has the layout of a struct timeval of 5 s. The Swift type of that struct is not available in every
+        // build: with the runtime linked in, the compiler believes that the type belongs to a module that cannot be
+        // imported.
         var timeout: (seconds: Int, microseconds: Int) = (5, 0)
         let size = socklen_t(MemoryLayout.size(ofValue: timeout))
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, size)
@@ -229,7 +230,7 @@ struct ListenerVisit: ~Copyable {
         return IPAddress(String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
     }
 
-    /// A server that listens on all addresses can be reached on the machine's own.
+    /// The host to connect to. A server that listens on all addresses can be reached on the loopback address.
     private static func reachable(_ host: String) -> String {
         switch host {
         case "0.0.0.0": "127.0.0.1"

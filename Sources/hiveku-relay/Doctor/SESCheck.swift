@@ -8,7 +8,7 @@ import Settings
 /// Asks SES about what the relay depends on, if there are keys that send through it.
 struct SESCheck: Sendable {
     let settings: RelaySettings.SES
-    /// The address that reports to senders come from; nil if there are no reports.
+    /// The sender address of failure reports; nil if the relay sends no reports.
     let bouncesFrom: String?
     let environment: [String: String]
     let records: (any RelayStore)?
@@ -32,7 +32,7 @@ struct SESCheck: Sendable {
         }
     }
 
-    /// The domains that the live keys send from; nil if the database can't say.
+    /// The domains that the live keys send from; nil if the database can't be read.
     private func domains() async -> (hasLiveKeys: Bool, names: [String])? {
         guard let records else { return nil }
         do {

@@ -39,7 +39,8 @@ struct DomainOptions: ParsableArguments {
     @Option(help: "Domains of test keys or of live keys: test or live.") var environment = RelayCore.Environment.live
     @OptionGroup var common: CommonOptions
 
-    /// Runs `body` on the domains of the environment: those of SES, or those of the store.
+    /// Runs `body` on the domains of the environment: the domains in SES for live keys, the domains in the store for
+    /// test keys.
     func withDomains<T: Sendable>(
         _ body: (SendingDomains) async throws(DomainFailure) -> T
     ) async throws -> T {

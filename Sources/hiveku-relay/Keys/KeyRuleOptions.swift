@@ -2,7 +2,7 @@ import Admission
 import ArgumentParser
 import RelayCore
 
-/// The rules of a key, as `create` and `update` take them.
+/// The rules of a key, as `create` and `update` accept them.
 struct KeyRuleOptions: ParsableArguments {
     @Option(
         name: .customLong("scope"),

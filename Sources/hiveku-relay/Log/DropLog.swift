@@ -10,7 +10,7 @@ import Settings
 #endif
 
 extension DropLog {
-    /// Writes to the system's log: messages are dropped by another process than the relay's.
+    /// Writes to the system's log, because a command drops the messages, and its process is not the relay's.
     init(_ settings: RelaySettings.Log) {
         let settings = LogSettings(settings)
         self.init(
@@ -30,13 +30,14 @@ extension DropLog {
     }
 }
 
-/// syslog(3), if the journal or a syslog daemon listens. Otherwise the lines are lost.
+/// Writes lines with syslog(3). If neither the journal nor a syslog daemon listens, the lines are lost.
 enum SystemLog {
-    /// The name that systemd gives the service's own lines, so that one search finds both.
+    /// The name that systemd gives the service's own lines, so that one search finds the lines of the service and of
+    /// the commands.
     private static let name: StaticString = "hiveku-relay"
 
     private static let opened: Void = name.withUTF8Buffer { name in
-        // openlog keeps the pointer: a static string stays at its address.
+        // openlog keeps the pointer. It stays valid, because a static string stays at its address.
         name.withMemoryRebound(to: CChar.self) { openlog($0.baseAddress, LOG_PID, mail) }
     }
 

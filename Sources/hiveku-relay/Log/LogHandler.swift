@@ -11,7 +11,7 @@ struct RelayLogHandler: LogHandler {
         case standardError
         /// The journal adds the time to each line itself, and reads the severity from a prefix (sd-daemon(3)).
         case journal
-        /// For commands, whose standard error is for other messages to the user.
+        /// For commands, whose standard error is for messages to the user.
         case systemLog
     }
 
@@ -74,7 +74,7 @@ struct RelayLogHandler: LogHandler {
 
     private func json(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) -> String {
         var members = metadata.mapValues { JSONValue.string("\($0)") }
-        // Logs use the name `message` for the text. The id of a message must not be lost to that.
+        // In JSON, `message` is the name of the line's text. So the id of a message gets another name, and is not lost.
         members["message_id"] = members["message"]
         members["level"] = .string(level.rawValue)
         members["message"] = .string("\(message)")

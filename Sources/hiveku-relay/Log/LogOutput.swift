@@ -12,7 +12,7 @@ import Synchronization
 ///
 /// Lines are written together, a moment later. A warning, and all lines before it, are written at once. The buffer is
 /// bounded: if the reader is too slow, lines are lost, and a line says how many. When the program ends, the buffer is
-/// written; a program that is killed loses the last moment.
+/// written; a program that is killed loses the lines of its last moment.
 final class LogOutput: Sendable {
     static let standardError: LogOutput = {
         atexit { LogOutput.standardError.flush() }
@@ -26,7 +26,7 @@ final class LogOutput: Sendable {
         var isUrgent = false
     }
 
-    /// The most octets that wait.
+    /// The most octets that wait to be written.
     static let limit = 4 << 20
     static let delay = DispatchTimeInterval.milliseconds(10)
 
@@ -79,7 +79,7 @@ final class LogOutput: Sendable {
     }
 }
 
-/// Calls write(2). The name differs because the class's own method hides it.
+/// Calls `write(2)`, which the class's own method of the same name hides.
 private func systemWrite(_ descriptor: CInt, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
     write(descriptor, bytes, count)
 }

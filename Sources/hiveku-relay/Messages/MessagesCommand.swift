@@ -87,8 +87,8 @@ struct MessagesList: AsyncParsableCommand {
     }
 }
 
-/// Adds messages that have arrived since to the index of words. A relay that serves the operator's page does so all the
-/// time.
+/// Adds to the index of words the messages that have arrived since it was last updated. A relay that serves the
+/// operator's page does so all the time.
 private func indexWords(_ store: any RelayStore) async throws {
     let progress = ProgressLine()
     defer { progress.clear() }

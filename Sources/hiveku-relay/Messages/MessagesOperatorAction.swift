@@ -4,7 +4,8 @@ import Foundation
 import RelayCore
 import Settings
 
-/// Selects the messages to change: by id, or by key or state. It never selects all messages by mistake.
+/// Selects the messages to change: by id, or by key or state. A command line without any of these is refused, so that
+/// no one selects all messages by mistake.
 struct MessageSelection: ParsableArguments {
     @Argument(help: "Message ids, with or without msg_ in front.") var ids: [MessageID] = []
     @Option(help: "All messages of this key; with --state, only those in this state.") var key: KeyID?
@@ -23,7 +24,7 @@ struct MessageSelection: ParsableArguments {
         MessageFilter(ids: ids.isEmpty ? nil : ids, key: key, state: state, limit: .max)
     }
 
-    /// Whether to ask for confirmation before this many messages change. A script is not asked: it has said what it
+    /// Whether to ask for confirmation before this many messages change. A script is not asked: its options say what it
     /// wants, and it can't answer.
     private func mustAsk(_ count: Int) -> Bool {
         ids.isEmpty && count > 1 && !yes && Confirmation.isPossible

@@ -45,7 +45,8 @@ struct ListenPlaces: Sendable {
             }
         }
         try ListenPlaces.checkProxyNetworks(settings, inherited)
-        // The relay still serves mail. A client that connects to this socket would wait without end.
+        // This is logged and does not stop the relay, which still serves mail. A client that connects to such a socket
+        // would wait forever.
         for socket in inherited where !isUsed(socket) {
             logger.error(
                 "systemd passed on a socket that no listener uses",
@@ -66,7 +67,8 @@ struct ListenPlaces: Sendable {
         }
     }
 
-    /// Such a socket would be useless: every peer would be refused.
+    /// Refuses a socket for PROXY headers if no networks of load balancers are set. Such a socket would be useless:
+    /// every peer would be refused.
     private static func checkProxyNetworks(_ settings: RelaySettings, _ sockets: [InheritedSocket]) throws {
         guard settings.proxyNetworks.isEmpty, let socket = sockets.first(where: \.takesProxyHeader) else { return }
         throw CommandError(
@@ -144,8 +146,8 @@ extension SMTPListener.Security {
 // MARK: Sockets that root binds
 
 extension ListenPlaces {
-    /// Binds the addresses of the settings, for a relay that root starts. The relay then becomes another user, who may
-    /// not bind ports below 1024. Unix sockets are bound later by that user, who must own their files.
+    /// Binds the addresses of the settings, for a relay that root starts. The relay then becomes another user, who
+    /// can't bind ports below 1024. Unix sockets are bound later by that user, who must own their files.
     ///
     /// - Returns: nil if systemd has bound the sockets: the relay inherits them.
     /// - Throws: `CommandError` if an address can't be bound.

@@ -64,12 +64,14 @@ final class PrivateDirectory: Sendable {
         return count >= 0 ? Array(bytes.prefix(count)) : nil
     }
 
-    /// Replaces whatever has the name with a file with `content`. No other user can read it at any moment (mode 0600).
+    /// Writes `content` to a new file, which replaces whatever has the name. No other user can read the file at any
+    /// moment (mode 0600).
     ///
     /// - Throws: `CommandError`.
     func write(_ content: [UInt8], to name: String) throws {
         let new = name + ".new"
-        // Such a file is left over from an interrupted start, or another user planted it. Remove it in both cases.
+        // A file with this name is left over from an interrupted start, or another user planted it. Remove it in both
+        // cases.
         unlinkat(descriptor, new, 0)
         let file = openat(descriptor, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw PrivateDirectory.failure("write", path + "/" + name) }

@@ -185,7 +185,8 @@ struct Relay: Sendable {
         logger.notice("stopped")
     }
 
-    /// Nil if there is no page, or if it listens on a Unix socket, which no browser can open.
+    /// A link to the operator's page. Nil if there is no page, or if it listens on a Unix socket, which no browser can
+    /// open.
     private static func pageLink(
         _ page: OperatorPagePart?, _ store: any RelayStore, now: Timestamp
     ) async throws -> String? {

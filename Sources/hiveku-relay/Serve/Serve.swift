@@ -33,12 +33,12 @@ struct Serve: RootCommand {
     private struct Start {
         var demo: Demo?
         var settings: RelaySettings
-        /// Nil if the server binds them itself.
+        /// The sockets that root has bound; nil if the server binds its sockets itself.
         var sockets: ListenPlaces?
     }
     private var started: Start?
 
-    /// The options of the command line.
+    /// The properties that are options of the command line. `started` is not one of them.
     private enum CodingKeys: CodingKey { case demo, common }
 
     func validate() throws {
@@ -52,8 +52,8 @@ struct Serve: RootCommand {
         if start.settings.admin.listen != nil { cmemory_keep_little() }
     }
 
-    /// As root, binds the sockets and becomes the relay's user. The settings are then read again, so that a file that
-    /// this user can't read is reported now and not at the first SIGHUP.
+    /// If root starts the relay, binds the sockets and becomes the relay's user. The settings are then read again, so
+    /// that a file that this user can't read is reported now and not at the first SIGHUP.
     private func start() throws -> Start {
         if demo {
             let demo = try Demo(environment: ProcessInfo.processInfo.environment)
@@ -93,7 +93,7 @@ struct Serve: RootCommand {
         try await relay.run(until: ending)
     }
 
-    /// Returns a function that reads the settings as they were read at the start.
+    /// Returns a function that reads the settings again, in the same way as at the start.
     private func rereading(
         _ environment: [String: String]
     ) -> @Sendable () throws(SettingsErrors) -> RelaySettings {

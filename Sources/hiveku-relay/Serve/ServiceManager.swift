@@ -9,7 +9,7 @@ import Foundation
 /// What systemd passes to a service, and what the service reports to it: sd_notify(3), sd_listen_fds(3),
 /// sd_watchdog_enabled(3).
 ///
-/// Both protocols are a few lines each, so the relay needs no libsystemd.
+/// These protocols are a few lines each, so the relay needs no libsystemd.
 struct ServiceManager: Sendable {
     private let address: String?
     /// How long systemd waits for a sign of life; nil if it does not wait for one.
@@ -34,14 +34,15 @@ struct ServiceManager: Sendable {
         let names = (environment["LISTEN_FDNAMES"] ?? "").split(separator: ":", omittingEmptySubsequences: false)
         sockets = (0..<count).map { index in
             let descriptor = ServiceManager.firstDescriptor + CInt(index)
-            // Programs that this one may start must not inherit them.
+            // Programs that this process may start must not inherit the sockets.
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             return (descriptor, index < names.count ? String(names[index]) : "")
         }
     }
 
-    /// Whether the journal reads standard error. The environment variable survives a redirection, so it names the
-    /// stream that it describes (systemd.exec(5)).
+    /// Whether the journal reads standard error. JOURNAL_STREAM stays set when standard error is redirected. So it
+    /// contains the device and the inode of the journal's stream, which are compared with those of standard error
+    /// (systemd.exec(5)).
     static func readsStandardError(_ environment: [String: String]) -> Bool {
         var status = stat()
         guard let stream = environment["JOURNAL_STREAM"], fstat(STDERR_FILENO, &status) == 0 else { return false }
@@ -50,8 +51,8 @@ struct ServiceManager: Sendable {
 
     /// Sends `state`, such as `READY=1`, if a service manager listens. Never fails: the service works without one.
     ///
-    /// - Parameter waits: whether the state must arrive. If not, a slow service manager is not waited for: waiting
-    ///   would block a thread that mail needs, and the next sign of life will arrive.
+    /// - Parameter waits: whether the state must arrive. If false, the function does not wait for a slow service
+    ///   manager: waiting would block a thread that mail needs, and the next sign of life will arrive.
     func notify(_ state: String, waits: Bool = false) {
         guard let address else { return }
         var target = sockaddr_un()

@@ -33,7 +33,7 @@ func canonicalAddress(_ text: String) -> Result<String, SuppressionFile.LineMist
 }
 
 extension SuppressionStore {
-    /// Passes on all entries that match, one page at a time, so that a long list needs little memory.
+    /// Passes all entries that match to `tell`, one page at a time, so that a long list needs little memory.
     func forEachPage(_ filter: SuppressionFilter, _ tell: ([Suppression]) throws -> Void) async throws {
         var page = filter
         var left = filter.limit
@@ -49,7 +49,7 @@ extension SuppressionStore {
 }
 
 extension Suppression {
-    /// The number of entries that a command reads or writes at a time. So few do not delay mail.
+    /// The number of entries that a command reads or writes at a time. A batch of this size does not delay mail.
     static let pageOfCommands = 1000
 }
 

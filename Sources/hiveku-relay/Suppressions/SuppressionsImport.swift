@@ -74,7 +74,7 @@ struct SuppressionsImport: AsyncParsableCommand {
                     ? " \(grouped(check.mistakes)) \(check.mistakes == 1 ? "line was" : "lines were") skipped." : ""))
     }
 
-    /// Returns how many of them are new.
+    /// Adds the file's entries to the store. Returns how many of them are new.
     private func add(
         _ input: ImportFile, _ defaults: SuppressionFile.Defaults, _ store: any RelayStore, total: Int,
         _ progress: ProgressLine
@@ -116,7 +116,7 @@ struct SuppressionsImport: AsyncParsableCommand {
 
 /// The first pass over the file, which checks all of it.
 private struct SuppressionCheck {
-    /// The number of lines that are right, and of those that are wrong.
+    /// The number of correct lines, and the number of wrong lines.
     private(set) var entries = 0
     private(set) var mistakes = 0
     /// The first mistakes, which are printed.

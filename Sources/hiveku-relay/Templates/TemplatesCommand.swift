@@ -214,7 +214,7 @@ struct TemplatesShow: AsyncParsableCommand {
 }
 
 extension TemplateOwner {
-    /// The owner in a table.
+    /// The owner, as tables show it.
     var words: String {
         switch self {
         case .shared: "shared"

@@ -67,7 +67,8 @@ struct TemplatesPut: AsyncParsableCommand {
     }
 
     private func put(_ files: TemplateFiles, _ owner: TemplateOwner, _ store: any RelayStore) async throws {
-        // Another process may create or delete the template between the look-up and the saving.
+        // Another process may create or delete the template between the look-up and the saving. In that case, try
+        // again.
         for _ in 0..<5 {
             let now = store.commandClock.now()
             guard let found = try await store.template(named: files.name, of: owner) else {

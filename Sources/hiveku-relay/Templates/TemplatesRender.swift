@@ -99,7 +99,7 @@ struct TemplatesRender: AsyncParsableCommand {
         for (title, body) in [("TEXT", rendered.text), ("HTML", rendered.html)] {
             guard let body else { continue }
             print("\n\(title)")
-            // Line ends are printed, so `printable` gets each line on its own.
+            // `printable` escapes line ends, which must be printed here. So it gets each line by itself.
             var lines = body.split(omittingEmptySubsequences: false) { $0.isNewline }
             if lines.last?.isEmpty == true { lines.removeLast() }
             print(lines.map { printable(String($0)) }.joined(separator: "\n"))

@@ -5,10 +5,11 @@ import ServiceLifecycle
 import Supervision
 import Telemetry
 
-/// The event loops, which run connections and calls. Nothing has to start or end them: they run until the process ends.
+/// The event loops, which run connections and outgoing calls. Nothing has to start or end them: they run until the
+/// process ends.
 ///
-/// An event loop that hangs blocks a share of the connections, and a restart cures it. Half the interval is ample for
-/// work that takes microseconds.
+/// An event loop that hangs blocks a share of the connections, and only a restart helps. Half of the watchdog's
+/// interval is ample for work that takes microseconds.
 struct EventLoopsPart: RelayPart {
     let group: any EventLoopGroup
     /// Whether the relay calls AWS. The HTTP client uses event loops of its own for that.

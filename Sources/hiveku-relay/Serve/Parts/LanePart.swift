@@ -23,7 +23,7 @@ struct LanePart: RelayPart {
             schedule: RetrySchedule(settings.delivery), maximumRate: lane == .live ? settings.ses.maximumRate : nil)
     }
 
-    /// A lane that hangs sends nothing, and a restart cures it.
+    /// A lane that hangs sends nothing, and only a restart helps.
     func heartbeats(every interval: Duration) -> [Watchdog.Part] {
         [Watchdog.Part("\(lane.rawValue) lane", timeout: interval / 2, ask: worker.onNextTurn)]
     }

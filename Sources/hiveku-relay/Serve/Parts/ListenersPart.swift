@@ -49,7 +49,7 @@ struct ListenersPart: RelayPart {
         return [.openConnections { limiter.count }, .certificates { certificates.current.certificates }]
     }
 
-    /// Writes where the servers listen.
+    /// Logs where the servers listen.
     func announce(_ logger: Logger) {
         for bound in smtp.bound {
             var metadata: Logger.Metadata = [

@@ -44,8 +44,8 @@ struct OperatorPagePart: RelayPart {
         }
     }
 
-    /// Adds messages to the index a few seconds after they were accepted. Many at a time cost less than one at a time,
-    /// and accepting a message writes nothing to the index.
+    /// Adds messages to the index a few seconds after they were accepted. Indexing many messages at a time costs less
+    /// than indexing each one by itself, and accepting a message writes nothing to the index.
     private func index() async {
         while !Task.isCancelled {
             do {

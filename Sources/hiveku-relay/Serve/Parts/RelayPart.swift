@@ -14,12 +14,12 @@ protocol RelayPart: Sendable {
     /// - Parameter parts: all parts of the relay, for a part that asks the others.
     func run(among parts: RelayParts) async throws
 
-    /// Takes over settings on SIGHUP. It can't fail, because the settings have been checked.
+    /// Applies changed settings on SIGHUP. This can't fail, because the settings have been checked.
     func reconfigure(_ settings: RelaySettings)
 
     /// The loops, lanes and threads that must give signs of life to the watchdog.
     ///
-    /// - Parameter interval: how often the service manager expects a sign of life of the relay.
+    /// - Parameter interval: how often the service manager expects a sign of life from the relay.
     func heartbeats(every interval: Duration) -> [Watchdog.Part]
 
     /// The checks in `/healthz` of whether the part works.
@@ -60,7 +60,7 @@ struct RelayParts: Sendable {
 
     var liveness: [Health.Part] { parts.flatMap(\.liveness) }
 
-    /// In reverse order: what clients reach comes first.
+    /// The checks of the parts in reverse order, so that the parts that clients reach come first.
     var readiness: [Health.Part] { parts.reversed().flatMap(\.readiness) }
 
     var scrapeSources: [ScrapeSource] { parts.flatMap(\.scrapeSources) }

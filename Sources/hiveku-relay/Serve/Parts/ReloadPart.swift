@@ -16,7 +16,8 @@ struct ReloadPart: RelayPart {
     let settings: Current<RelaySettings>
     /// Nil for the demo, which has its own settings.
     let read: (@Sendable () throws(SettingsErrors) -> RelaySettings)?
-    /// They belong to no single part. They are read with the settings, and a mistake in them prevents the reload.
+    /// The certificates belong to no single part. They are read with the settings, and a mistake in them prevents the
+    /// reload.
     let certificates: Certificates
     /// The log belongs to the process and to no part: it exists before the parts.
     let log: LogSettings
@@ -87,8 +88,9 @@ struct ReloadPart: RelayPart {
         }
     }
 
-    /// An attacker who takes a key from the relay's memory must not be able to decrypt sessions that were recorded for
-    /// weeks (RFC 5077 section 5.6). The previous key is still accepted, for longer than a ticket is valid.
+    /// Renews the key of session tickets at intervals: an attacker who takes a key from the relay's memory must not be
+    /// able to decrypt weeks of recorded sessions (RFC 5077 section 5.6). The previous key is still accepted, for
+    /// longer than a ticket is valid.
     private func rotateTicketKeys() async {
         while !Task.isCancelled {
             do { try await clock.sleep(until: clock.now() + ReloadPart.ticketKeyTime) } catch { break }

@@ -23,14 +23,14 @@ struct StorePart: RelayPart {
         self.logger = logger
     }
 
-    /// A disk with less free space, in octets, counts as full: no message fits.
+    /// The free space, in octets, below which a disk counts as full, because no message fits.
     static let fullDisk = 1 << 20
 
     func run(among _: RelayParts) async {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
-                    // One batch at a time, with time for other work in between.
+                    // Delete one batch at a time, and leave time for other work in between.
                     while try await store.prune(retention.value, now: clock.now()), !Task.isCancelled {
                         try await clock.sleep(until: clock.now() + .milliseconds(100))
                     }
@@ -54,8 +54,9 @@ struct StorePart: RelayPart {
     }
 
     /// The store gets minutes, and an error counts as an answer: while another process keeps the database locked, or
-    /// the disk is full or slow, the relay refuses mail for a while and recovers by itself. A restart would not help
-    /// then, but would lose the connections. What remains is a store whose threads do not answer at all.
+    /// the disk is full or slow, the relay refuses mail for a while and recovers by itself. In these cases a restart
+    /// would not help, and would lose the connections. So only a store whose threads do not answer at all counts as
+    /// hanging.
     func heartbeats(every interval: Duration) -> [Watchdog.Part] {
         let store = store
         return [
@@ -75,7 +76,7 @@ struct StorePart: RelayPart {
 
     var readiness: [Health.Part] {
         let store = store
-        // This check costs a sync, so it is not made each time.
+        // This check costs a sync, so its result is reused for a second.
         let writable = Health.Part("store", freshFor: .seconds(1)) { try await store.checkWritable() }
         guard let databaseFile else { return [writable] }
         return [

@@ -11,7 +11,8 @@ struct SupervisionPart: RelayPart {
     let clock: any RelayClock
     let logger: Logger
 
-    /// How long a part may take if no service manager says how often it expects a sign of life.
+    /// The interval from which the time limits of parts are computed, if no service manager says how often it expects a
+    /// sign of life.
     private static let usualInterval = Duration.seconds(30)
 
     func run(among parts: RelayParts) async {
@@ -28,8 +29,8 @@ struct SupervisionPart: RelayPart {
         manager.notify("STOPPING=1")
     }
 
-    /// Checks more often than at the half of the interval that sd_watchdog_enabled(3) advises, so that one skipped sign
-    /// costs nothing if a part is only late.
+    /// Checks at least four times in the interval, and not only twice as sd_watchdog_enabled(3) advises. So one skipped
+    /// sign costs nothing if a part is only late.
     private func giveSigns(_ watchdog: Watchdog) async {
         let pause = min(manager.watchdogInterval.map { $0 / 4 } ?? .seconds(10), .seconds(10))
         while !Task.isCancelled {
@@ -38,8 +39,8 @@ struct SupervisionPart: RelayPart {
         }
     }
 
-    /// Counting a long queue takes a while (0.2 s for a million deliveries). The pause is chosen so that counting takes
-    /// at most a hundredth of the time, as far as its limits allow.
+    /// Reports the status regularly. Counting a long queue takes a while (0.2 s for a million deliveries). The pause is
+    /// chosen so that counting takes at most a hundredth of the time, within the limits of the pause.
     private func tellStatus() async {
         while !Task.isCancelled {
             let began = clock.monotonicNow()
