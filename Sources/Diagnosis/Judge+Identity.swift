@@ -2,13 +2,14 @@ import SESTransport
 
 extension Judge {
     /// The identities that let `domain` send: the domain itself, and its parent domains, because SES verifies a domain
-    /// together with its subdomains. The top-level domain is left out.
+    /// together with its subdomains. The top-level domain is left out. A deep name has at most five: the name itself and
+    /// the four shortest, because mostly the registered domain is verified.
     public static func identities(for domain: String) -> [String] {
         let labels = domain.split(separator: ".")
         guard labels.count > 1 else { return [domain] }
-        // A name can have 127 labels, so the number of identities is limited to five: SES is not asked about every
-        // level of a deeper name.
-        return (0..<min(labels.count - 1, 5)).map { labels[$0...].joined(separator: ".") }
+        // A name can have 127 labels. SES is not asked about every level.
+        let levels = [0] + (max(1, labels.count - 5)..<max(1, labels.count - 1))
+        return levels.map { labels[$0...].joined(separator: ".") }
     }
 
     /// Judges what SES knows about a domain's identities, as far as it was asked: in the order of ``identities(for:)``,

@@ -69,7 +69,6 @@ struct EmailSender: Sendable {
             guard case .success(let request) = item else { continue }
             wanted.append((place, request, identity(of: request, at: place, in: batch)))
         }
-        // The checks that cost little come first, so that emails that can't be sent take nothing from the key's rate.
         // An email with its own idempotency key may have been accepted before. If so, it does not count towards the
         // batch's rate.
         if isRateUsedUp || !hasKey {
@@ -266,8 +265,9 @@ extension RequestIdempotency {
 }
 
 extension Refusal {
-    /// Whether the refusal would be the same for every email of the request: it is about the connection, the key, its
-    /// limits or the store.
+    /// Whether every email of the request would get this refusal, whatever its sender, recipients and content. The
+    /// cause is then the connection, the key's validity, its limits or the store. A rule of the key about an email's
+    /// own domains, such as `senderDomain`, concerns only that email.
     fileprivate var concernsWholeRequest: Bool {
         switch reason {
         case .tlsRequired, .authRequired, .keyUnknown, .keyMalformed, .keyRevoked, .keyExpired, .scope, .network,

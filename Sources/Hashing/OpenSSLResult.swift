@@ -6,8 +6,8 @@ func withOctets<Result>(of octets: some Sequence<UInt8>, _ body: (UnsafeRawBuffe
 
 /// Returns `made`, an object that OpenSSL made or has.
 ///
-/// It stops the process when there is no memory, as Swift does, or when OpenSSL lacks SHA-256 or AES-GCM. Such an
-/// OpenSSL has no TLS 1.3 either, and the relay accepts no mail without it.
+/// It stops the process when there is no memory, as Swift does, or when OpenSSL lacks SHA-256 or AES-GCM. Every OpenSSL
+/// with TLS 1.3 has both.
 func available<Made>(_ made: Made?) -> Made {
     guard let made else { preconditionFailure("OpenSSL has no memory, or lacks SHA-256 or AES-128-GCM") }
     return made

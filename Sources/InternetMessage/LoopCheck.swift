@@ -1,10 +1,10 @@
 /// Refuses a message that is in a mail loop (RFC 5321 section 6.3).
 struct LoopCheck {
     /// A message with this many Received fields is refused. RFC 5321 section 6.3 asks for a limit of at least 100.
-    static let maximumPassages = 100
+    static let tooManyPassages = 100
     /// A message in which the relay's own field occurs this many times is refused. A list server or a forwarder may
     /// legitimately send a message through the relay again, but not ten times.
-    static let maximumOwnPassages = 10
+    static let tooManyOwnPassages = 10
 
     private let ownClause: [UInt8]?
     private var passages = 0
@@ -20,12 +20,12 @@ struct LoopCheck {
     mutating func count(_ body: ArraySlice<UInt8>) throws(MessageRejection) {
         passages += 1
         if let ownClause, Self.holds(body, ownClause) { ownPassages += 1 }
-        if ownPassages >= Self.maximumOwnPassages {
+        if ownPassages >= Self.tooManyOwnPassages {
             throw .loop(
                 "The message has passed this relay \(ownPassages) times (Received); find out which server sends it back"
             )
         }
-        if passages >= Self.maximumPassages {
+        if passages >= Self.tooManyPassages {
             throw .loop(
                 "The message has \(passages) Received fields; find out which servers send it in a loop")
         }

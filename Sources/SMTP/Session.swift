@@ -6,10 +6,11 @@ import NIOCore
 ///
 /// Its driver reports what happened and carries out the returned action. Some actions ask for a decision
 /// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`). Between such an action and the call that answers
-/// it, the driver must stop reading and must pass no command in. The driver must also pass no command in between the
-/// action `.receiveData` and the call of ``messageFinished(_:)``.
+/// it, the driver must stop reading and must pass no command in. From the action `.receiveData` until the call of
+/// ``messageFinished(_:)``, the driver must pass no command in either.
 public struct Session: Sendable {
-    /// The settings that do not change during a session.
+    /// The settings that the dialogue itself needs. They do not change during a session. Time limits are not among
+    /// them: the driver has the clock.
     public struct Configuration: Sendable {
         /// The relay's host name, for the greeting and for other replies.
         public var hostname: String

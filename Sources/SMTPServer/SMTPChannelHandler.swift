@@ -489,8 +489,8 @@ final class SMTPChannelHandler: ChannelInboundHandler {
         process()
     }
 
-    /// Does the same as `goOn(_:)`, but after `delay`. A delayed answer costs no thread and no task, only a timer,
-    /// which is removed when the client leaves.
+    /// Does the same as `goOn(_:)`, but after `delay`. A delayed answer costs no thread and no task, only a timer.
+    /// ``release()`` cancels the timer of each case of ``Wait`` that has one.
     private func goOn(
         after delay: Duration, _ answer: @escaping (SMTPChannelHandler) -> Void, waiting: (Scheduled<Void>) -> Wait
     ) {

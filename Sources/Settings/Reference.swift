@@ -85,7 +85,7 @@ extension RelaySettings {
             "How long a client may take to authenticate after it has connected."),
         Setting(
             "submission.max_rate_delay", \.submission.maximumRateDelay, .duration(.zero, .seconds(60)),
-            "How long a client that sends faster than its key allows is slowed down before it is refused; 0s refuses at once."
+            "How long a message is delayed at most if its key sends too fast; it is refused if it would have to wait longer."
         ),
         Setting(
             "submission.plaintext_auth_networks", \.submission.plaintextAuthenticationNetworks, listOf: .network,

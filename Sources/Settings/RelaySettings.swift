@@ -1,7 +1,8 @@
 import InternetMessage
 import RelayCore
 
-/// All settings. The initial values are the defaults; ``reference`` writes the defaults' texts from them.
+/// All settings. The initial values are the defaults. The texts of the defaults are made from them, so a row of
+/// ``reference`` does not repeat its default.
 public struct RelaySettings: Sendable, Equatable {
     /// The relay's own name, used in the greeting and in the trace field.
     public var hostname = HostName.ofThisMachine()

@@ -19,13 +19,13 @@ struct EventLoopsPart: RelayPart {
 
     func heartbeats(every interval: Duration) -> [Watchdog.Part] {
         let own = group.makeIterator().enumerated().map { number, loop in
-            Watchdog.Part.eventLoop(loop, "event loop \(number)", timeout: interval / 2)
+            Watchdog.Part.eventLoop(loop, "event loop \(number + 1)", timeout: interval / 2)
         }
         guard callsAWS else { return own }
         // The event loops of AsyncHTTPClient.
         return own
             + MultiThreadedEventLoopGroup.singleton.makeIterator().enumerated().map { number, loop in
-                .eventLoop(loop, "event loop \(number) of the HTTP client", timeout: interval / 2)
+                .eventLoop(loop, "event loop \(number + 1) of the HTTP client", timeout: interval / 2)
             }
     }
 
