@@ -17,7 +17,7 @@ public struct KeyID: Hashable, Sendable, CustomStringConvertible {
 /// The SHA-256 of a whole key, which the store keeps instead of the key.
 ///
 /// A plain hash suffices because the secret is 26 base62 characters from the system's generator (about 155 bits). Slow
-/// hashing protects secrets that can be guessed; this one can't.
+/// hashing protects secrets that can be guessed; this secret can't be guessed.
 public struct KeyDigest: Sendable {
     /// The 32 bytes of the digest.
     public let bytes: [UInt8]
@@ -33,7 +33,8 @@ public struct KeyDigest: Sendable {
 
     init(of key: some Sequence<UInt8>) { bytes = SHA256.digest(of: key) }
 
-    /// Takes the same time wherever the two differ, so that the time reveals nothing.
+    /// Whether the two digests are equal. The comparison takes the same time wherever they differ, so its duration
+    /// reveals nothing about them.
     public func matches(_ other: KeyDigest) -> Bool {
         var difference: UInt8 = 0
         for i in 0..<KeyDigest.length { difference |= bytes[i] ^ other.bytes[i] }
@@ -41,8 +42,8 @@ public struct KeyDigest: Sendable {
     }
 }
 
-/// A complete API key: `hk_test_` or `hk_live_`, 8 characters of public id, 26 of secret, and 6 of CRC-32 over
-/// everything before.
+/// A complete API key: `hk_test_` or `hk_live_`, 8 characters of public id, 26 characters of secret, and 6 characters
+/// with the CRC-32 of everything before them.
 ///
 /// The secret exists only in this value. The value has no textual description, so that it can't get into a log by
 /// accident. ``revealed`` is for the one time that a key is shown.
@@ -57,26 +58,28 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
     static let secretLength = 26
     static let checksumLength = 6
     static let prefixLength = 8
-    /// Length of a whole key in characters.
+    /// The length of a whole key in characters.
     public static let length = prefixLength + idLength + secretLength + checksumLength
 
     /// Why some bytes are not a key. None of these cases says whether the key exists.
     public enum Malformation: Error, Hashable, Sendable {
-        /// There are no bytes.
+        /// The input is empty.
         case empty
-        /// There is white space before, after or within it.
+        /// There is white space or a control character before, after or within the key.
         case blanks
-        /// It does not begin with `hk_test_` or `hk_live_`.
+        /// The input does not begin with `hk_test_` or `hk_live_`.
         case prefix
-        /// It is too short or too long: it was cut, or something is attached to it.
+        /// The input is too short or too long: the key was cut, or something is attached to it. The value is the length
+        /// of the input in octets.
         case length(Int)
-        /// It has a character that no key has.
+        /// The input has a character that no key has.
         case character
-        /// It has the form of a key, but the checksum is wrong: it was mistyped.
+        /// The input has the form of a key, but the checksum is wrong: the key was mistyped.
         case checksum
     }
 
-    /// Reads a key. Tells a cut or mistyped key from an unknown one without a look-up.
+    /// Reads a key. Throws for a cut or mistyped key, so that it is distinguished from an unknown key without a
+    /// look-up.
     public init(parsing input: some Collection<UInt8>) throws(Malformation) {
         let bytes = Array(input)
         guard !bytes.isEmpty else { throw .empty }
@@ -106,7 +109,7 @@ public struct APIKey: Sendable, CustomStringConvertible, CustomDebugStringConver
         self.init(environment: environment, idBytes: id, using: &generator)
     }
 
-    /// A new secret for the key with this `id`.
+    /// The key with this `id` and a new secret.
     public init(rotating id: KeyID, _ environment: Environment, using generator: inout some RandomNumberGenerator) {
         self.init(environment: environment, idBytes: Array(id.text.utf8), using: &generator)
     }
@@ -172,7 +175,7 @@ enum Base62 {
         alphabet[Int.random(in: 0..<62, using: &generator)]
     }
 
-    /// Big-endian, padded with zeros; 6 digits hold any 32-bit value.
+    /// The digits of `value`, the most significant first, padded with zeros to `width`. 6 digits hold any 32-bit value.
     static func encode(_ value: UInt32, width: Int) -> [UInt8] {
         var digits = [UInt8](repeating: alphabet[0], count: width)
         var rest = value

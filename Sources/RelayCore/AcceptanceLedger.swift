@@ -1,4 +1,4 @@
-/// The store's data about a key, at the time when it decides on the key's messages.
+/// What the store knows about a key at the moment when it decides on messages of the key.
 public struct KeyStanding: Sendable {
     /// The key's rules and digests, as they are in the store now.
     public var stored: StoredKey
@@ -14,9 +14,9 @@ public struct KeyStanding: Sendable {
 /// Decides on a batch of submissions, one after the other, within one transaction of a store. These are the final
 /// decisions.
 ///
-/// The store provides its data, and writes the decisions of this value. The value remembers the emails and the space
-/// that the batch has used so far, so that a daily cap is exact within the batch. Use the value within one transaction
-/// only, and discard it if the transaction fails.
+/// The store provides the data, and writes the decisions. The value remembers the emails and the space that the batch
+/// has used so far, so that a daily cap is exact within the batch. Use the value within one transaction only, and
+/// discard it if the transaction fails.
 public struct AcceptanceLedger: Sendable {
     /// The decision on one submission.
     public enum Decision: Sendable, Hashable {
@@ -54,7 +54,7 @@ public struct AcceptanceLedger: Sendable {
     public struct EarlierRequest: Sendable, Hashable {
         /// The message that the earlier request created.
         public var message: MessageID
-        /// The same as ``Idempotency/content``.
+        /// The ``Idempotency/content`` of the earlier request.
         public var content: [UInt8]
 
         public init(message: MessageID, content: [UInt8]) {
@@ -84,16 +84,16 @@ public struct AcceptanceLedger: Sendable {
         self.free = free
     }
 
-    /// Decides on a submission. The checks, in this order: revoked, expired, secret, scope, network, domains, repeat,
-    /// daily cap, space.
+    /// Decides on a submission. The checks are, in this order: revoked, expired, secret, scope, network, domains,
+    /// repeat, daily cap, space.
     ///
     /// - Parameters:
     ///   - standing: returns the data about a key; nil if there is no such key. Called once for each key of the batch.
-    ///   - firstOfRepeat: returns the message under a fingerprint that was accepted within ``Fingerprint/memory`` of
-    ///     `now`, before or after, and has not failed, been cancelled or been suppressed. A message that was accepted
-    ///     earlier in this batch counts too.
+    ///   - firstOfRepeat: returns the message that was accepted under a fingerprint at most ``Fingerprint/memory``
+    ///     before `now`, or after `now` if a clock was ahead; nil if there is none. A message that has failed, been
+    ///     cancelled or been suppressed does not count. A message that was accepted earlier in this batch counts.
     ///   - earlierRequest: returns the request that was accepted under a fingerprint of an ``Idempotency`` within the
-    ///     same time, whatever became of its message.
+    ///     same time, whatever became of its message; nil if there is none.
     public mutating func decide(
         on submission: Submission, standing: (KeyID) throws -> KeyStanding?,
         firstOfRepeat: (Fingerprint) throws -> MessageID?,
@@ -111,8 +111,9 @@ public struct AcceptanceLedger: Sendable {
             if let earlier = try earlierRequest(idempotency.request) {
                 guard earlier.content == idempotency.content else { return .refuse(.idempotencyMismatch) }
                 guard let part = idempotency.part else { return .repeated(earlier.message) }
-                // An earlier try of this batch stored the fingerprints of its accepted emails. If this email has none,
-                // it was not accepted then, or belongs to the batch that is being decided now.
+                // An earlier try of this batch stored the fingerprints of its accepted emails. If the fingerprint of
+                // this email is not stored, the email was not accepted then, or it belongs to the batch that is being
+                // decided on now.
                 if let first = try earlierRequest(part) { return .repeated(first.message) }
             } else {
                 requests.append(idempotency.request)
@@ -139,7 +140,8 @@ public struct AcceptanceLedger: Sendable {
         return .accept(key.environment, remembering: fingerprint, requests: requests)
     }
 
-    /// A batch is decided once, for all its emails. Its share of the daily cap stays reserved until its last member.
+    /// Why the key's day has no room for the submission; nil if it has. A batch is decided on once, for all its emails.
+    /// Its share of the daily cap stays reserved until its last member is decided on.
     private mutating func refusalOfDay(_ submission: Submission, _ limits: SendingLimits, after used: Int) -> Refusal? {
         let emails = submission.envelope.recipients.count
         guard let batch = submission.batch else { return limits.refusalOfDay(emails, after: used, at: now) }
@@ -157,7 +159,8 @@ public struct AcceptanceLedger: Sendable {
         return nil
     }
 
-    /// Whether the day has room for the batch. If so, reserves places for its other members.
+    /// Whether an earlier member was decided on and the day has room for the whole batch. Emails are then reserved for
+    /// the remaining members.
     private func hasRoom(_ batch: SubmissionBatch) -> Bool {
         if case .fits = batches[batch.first] { true } else { false }
     }
@@ -173,8 +176,8 @@ public struct AcceptanceLedger: Sendable {
 }
 
 extension StoredKey {
-    /// Why the key may not send this message now. Checks all rules that depend neither on the key's earlier messages
-    /// nor on free space.
+    /// Why the key may not send this message now; nil if it may. Checks all rules that depend neither on the key's
+    /// earlier messages nor on free space.
     fileprivate func refusal(of submission: Submission, at now: Timestamp) -> Refusal? {
         refusalOfSending(for: submission.scope, with: submission.secret, from: submission.client, at: now)
             ?? key.refusal(of: submission.domains)

@@ -1,9 +1,9 @@
 import Synchronization
 
-/// The sleep of a loop: it ends when the alarm is rung or at a deadline. Only one task may wait.
+/// The sleep of a loop, which ends when the alarm is rung or at a deadline. Only one task may wait at a time.
 package final class Alarm: Sendable {
     private struct State {
-        /// Whether it was rung while no task waited.
+        /// Whether the alarm was rung while no task waited.
         var isRung = false
         var waiter: CheckedContinuation<Void, Never>?
         var timer: Timer?
@@ -21,7 +21,7 @@ package final class Alarm: Sendable {
 
     package init(clock: any RelayClock) { self.clock = clock }
 
-    /// Wakes the waiter, or the next one if there is none.
+    /// Wakes the task that waits. If no task waits, the next wait returns at once.
     package func ring() {
         let waiter = state.withLock { state in
             state.isRung = state.waiter == nil
@@ -30,7 +30,8 @@ package final class Alarm: Sendable {
         waiter?.resume()
     }
 
-    /// May return early: a timer of an earlier wait is not cancelled and may fire.
+    /// Returns when the alarm is rung or `deadline` is reached; nil: only when it is rung. It can return early, because
+    /// the timer of an earlier wait is not cancelled and can fire.
     package func wait(until deadline: Timestamp?) async {
         var outdated: Task<Void, Never>?
         await withCheckedContinuation { continuation in
@@ -44,18 +45,20 @@ package final class Alarm: Sendable {
                 return false
             }
             if isRung { continuation.resume() }
-            // Outside the lock: cancelling runs whatever the clock does on cancellation.
+            // The timer is cancelled outside the lock, because this runs whatever the clock does when its sleep is
+            // cancelled.
             outdated?.cancel()
         }
     }
 
-    /// Cancels the timer, so that none outlives the loop.
+    /// Cancels the timer, so that it does not outlive the loop.
     package func cancel() {
         let timer = state.withLock { $0.timer.take() }
         timer?.task.cancel()
     }
 
-    /// Sets a timer. Returns the one that it replaces.
+    /// Sets a timer, if the present one is set for a later time or there is none. Returns the task of the timer that
+    /// was replaced; nil if none was.
     private func setTimer(_ deadline: Timestamp, _ state: inout State) -> Task<Void, Never>? {
         let outdated = state.timer
         if let outdated, outdated.deadline <= deadline { return nil }

@@ -1,6 +1,6 @@
 /// Comma-separated values (RFC 4180), as in files that are exchanged with spreadsheets and other services.
 public enum CSV {
-    /// The most octets of a record. A longer one results from a quote that is not closed.
+    /// The most octets of a record. A longer record is usually the result of a quote that is not closed.
     public static let longestRecord = 16 << 10
     /// The most cells of a record.
     public static let mostCells = 100
@@ -20,7 +20,7 @@ public enum CSV {
 
     /// Why a record can't be read.
     public enum Fault: Hashable, Sendable {
-        /// There is a quote within a cell that does not begin with one.
+        /// A cell that does not begin with a quote contains one.
         case quoteInside
         /// There is text after the closing quote of a cell.
         case textBehindQuote
@@ -64,11 +64,11 @@ public enum CSV {
     // MARK: Formulas
 
     /// `cell` with a leading apostrophe if a spreadsheet would run it as a formula (OWASP, "CSV Injection"): if it
-    /// begins with `=`, `+`, `-`, `@`, a tab or a carriage return. A cell that begins with apostrophes before one of
-    /// these gets another one, so that ``unguarded(_:)`` restores every cell exactly.
+    /// begins with `=`, `+`, `-`, `@`, a tab or a carriage return. A cell in which apostrophes precede one of these
+    /// characters gets another apostrophe, so that ``unguarded(_:)`` restores every cell exactly.
     public static func guarded(_ cell: String) -> String { isFormula(cell) ? "'" + cell : cell }
 
-    /// `cell` without the apostrophe that ``guarded(_:)`` adds.
+    /// `cell` without the apostrophe that ``guarded(_:)`` has added, if there is one.
     public static func unguarded(_ cell: String) -> String {
         cell.utf8.first == .apostrophe && isFormula(cell) ? String(cell.dropFirst()) : cell
     }
@@ -91,12 +91,13 @@ extension CSV {
         private var isAtBeginning = true
         /// Whether the rest of this line is skipped.
         private var skips = false
-        /// Whether nothing more can be read.
+        /// Whether the rest of the file can't be read, because a quote was not closed.
         private var isLost = false
 
         public init() {}
 
-        /// What was read: the line where it begins, counted from 1, and its cells or why they can't be read.
+        /// A record that was read: the line where the record begins, counted from 1, and its cells or why they can't be
+        /// read.
         public typealias Found = (line: Int, record: Result<[String], Failure>)
 
         /// A fault, thrown while a record is read.
@@ -106,7 +107,8 @@ extension CSV {
             public init(_ fault: Fault) { self.fault = fault }
         }
 
-        /// Reads the next piece. Passes each record, and each line that is not one, to `tell`. Skips blank lines.
+        /// Reads the next piece. Passes each record to `tell`, and a `Failure` for each record that can't be read.
+        /// Skips blank lines.
         public mutating func read(_ octets: ArraySlice<UInt8>, _ tell: (Found) throws -> Void) rethrows {
             var rest = octets
             while !rest.isEmpty, !isLost {
@@ -127,7 +129,7 @@ extension CSV {
 
         private mutating func take(_ piece: ArraySlice<UInt8>, _ tell: (Found) throws -> Void) rethrows {
             guard pending.count + piece.count <= longestRecord else {
-                // A record of several lines has an open quote.
+                // A record has several lines only if one of its quotes is open.
                 if line > start {
                     isLost = true
                     return try tell((start, .failure(Failure(.openQuote))))
@@ -151,7 +153,7 @@ extension CSV {
         private mutating func parse(isEnd: Bool, _ tell: (Found) throws -> Void) rethrows {
             if isAtBeginning {
                 isAtBeginning = false
-                // Spreadsheets write a byte order mark.
+                // Spreadsheets begin a file with a byte order mark.
                 if pending.starts(with: [0xEF, 0xBB, 0xBF]) { pending.removeFirst(3) }
             }
             var record = pending[...]
@@ -162,7 +164,7 @@ extension CSV {
             let result = Reader.cells(record)
             if result == .failure(Failure(.openQuote)) {
                 isLost = isEnd
-                // The line end is a part of the cell.
+                // The quote is open, so the line end is a part of the cell.
                 guard isEnd else { return pending.append(.lf) }
             }
             try tell((start, result))
@@ -187,7 +189,7 @@ extension CSV {
             }
         }
 
-        /// Takes a cell, and leaves the comma after it.
+        /// Removes the next cell from `rest` and returns it. The comma after the cell stays in `rest`.
         private static func cell(_ rest: inout ArraySlice<UInt8>) -> Result<[UInt8], Failure> {
             let isBlank = { (octet: UInt8) in octet == .blank || octet == .tab }
             rest = rest.drop(while: isBlank)

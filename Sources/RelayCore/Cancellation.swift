@@ -1,5 +1,5 @@
-/// A key holder's request that a message is not sent, with what the key must still be allowed to do when the request is
-/// decided.
+/// A key holder's request to cancel a message, with the conditions that the key must satisfy when the request is
+/// decided on.
 public struct Cancellation: Sendable {
     /// The message that is not to be sent.
     public var message: MessageID
@@ -7,7 +7,7 @@ public struct Cancellation: Sendable {
     public var key: KeyID
     /// The secret that the client has authenticated with; nil if no authentication was needed.
     public var secret: KeyDigest?
-    /// The scope that the key needs.
+    /// The scope that the key must have.
     public var scope: Scope
     /// The client's address, checked against the key's networks; nil: not checked.
     public var client: IPAddress?
@@ -24,9 +24,9 @@ public struct Cancellation: Sendable {
 
     /// What a store must do, within one transaction.
     public enum Decision: Hashable, Sendable {
-        /// All deliveries of the message become ``DeliveryChange/init(cancelledAt:)``.
+        /// Apply ``DeliveryChange/init(cancelledAt:)`` to all deliveries of the message.
         case cancel
-        /// Change nothing, and answer this.
+        /// Change nothing, and return this outcome.
         case answer(CancelOutcome)
     }
 
@@ -35,7 +35,7 @@ public struct Cancellation: Sendable {
     /// - Parameters:
     ///   - stored: the key as it is now; nil if there is none.
     ///   - owner: the key that the message belongs to; nil if there is no such message.
-    ///   - deliveries: the states of all its deliveries.
+    ///   - deliveries: the states of all deliveries of the message.
     public func decide(
         _ stored: StoredKey?, owner: KeyID?, deliveries: [DeliveryState], at now: Timestamp
     ) -> Decision {
@@ -53,12 +53,13 @@ public struct Cancellation: Sendable {
 
 /// The outcome of a ``Cancellation``.
 public enum CancelOutcome: Hashable, Sendable {
-    /// Nothing more of the message is sent. Also the outcome if it had been cancelled before.
+    /// The message is cancelled: nothing more of it is sent. The outcome is the same if it had been cancelled before.
     case cancelled
-    /// A part of the message is being sent, or has ended already. Nothing was changed.
+    /// A part of the message is being sent, or has ended already. Nothing was changed. The value is the message's
+    /// state.
     case conflict(MessageState)
     /// The key has no such message.
     case notFound
-    /// The key is no longer allowed to do that.
+    /// The key is no longer allowed to cancel messages.
     case refused(Refusal)
 }

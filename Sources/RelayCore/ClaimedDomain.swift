@@ -8,10 +8,11 @@ public struct ClaimedDomain: Hashable, Sendable {
         case from
         /// Sender, Resent-From or Resent-Sender.
         case sender
-        /// An address in the display name of one of these fields. Some readers take it for the author's.
+        /// An address in the display name of one of the fields above. Some mail programs show it as the author's
+        /// address.
         case displayName
-        /// Different readers may read one of these fields in different ways that can't be foreseen. There is no name;
-        /// the text is a sentence that says why.
+        /// Different mail programs can read one of the fields above in different ways, which can't be predicted. `name`
+        /// is nil, and `text` is a sentence that says why.
         case unclear
     }
 
@@ -20,7 +21,8 @@ public struct ClaimedDomain: Hashable, Sendable {
     /// The domain in lower-case A-labels. Nil for an address literal and for ``Place/unclear``, which no allowlist
     /// covers.
     public var name: String?
-    /// The domain as the message has it, for the reply, or the sentence of ``Place/unclear``. Printable ASCII.
+    /// The domain as the message has it, to be repeated in the reply; for ``Place/unclear``, the sentence. It is
+    /// printable ASCII.
     public var text: String
 
     public init(_ place: Place, name: String?, text: String) {

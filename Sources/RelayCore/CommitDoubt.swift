@@ -3,9 +3,9 @@
 public struct CommitDoubt: Sendable, Hashable {
     /// The outcomes.
     public enum Ending: String, Sendable {
-        /// The server had committed it.
+        /// The server had committed the batch.
         case committed
-        /// The server had not committed it. Another attempt did, with the same ids.
+        /// The server had not committed the batch. Another attempt committed it, with the same ids.
         case repeated
         /// The outcome could not be determined in time, or another attempt failed. The clients were told to send again.
         case unknown

@@ -53,9 +53,11 @@ public struct PostgreSQLPlace: Hashable, Sendable {
     /// The most hosts in a URI.
     public static let maximumHosts = 16
 
-    /// Reads a URI by the rules of libpq (`conninfo_uri_parse`), so that both find the same password in it.
+    /// Reads a URI by the rules of libpq (`conninfo_uri_parse`), so that the relay and libpq find the same password in
+    /// it.
     ///
-    /// Which parameters exist depends on libpq's version, so libpq has to refuse unknown ones.
+    /// Unknown parameters are accepted here and refused by libpq, because it depends on libpq's version which ones
+    /// exist.
     public init(_ uri: String) throws(ParseError) {
         guard let scheme = ["postgresql://", "postgres://"].first(where: uri.hasPrefix) else {
             throw ParseError("it must begin with postgresql://")
@@ -107,8 +109,8 @@ public struct PostgreSQLPlace: Hashable, Sendable {
         "host", "hostaddr", "port", "dbname", "user", "service", "sslmode", "passfile", "target_session_attrs",
     ]
 
-    /// The value of a parameter, decoded; nil if the URI has no parameter with this name. If there are several, libpq
-    /// uses the last.
+    /// The value of a parameter, decoded; nil if the URI has no parameter with this name. If the URI has several, this
+    /// is the last one, which libpq uses.
     ///
     /// - Parameter name: the name of a parameter that is not a secret, such as `passfile`.
     public func parameter(_ name: String) -> String? {
@@ -117,7 +119,8 @@ public struct PostgreSQLPlace: Hashable, Sendable {
 
     // MARK: Reading
 
-    /// Takes `user:password@` from the beginning. Libpq looks for the `@` up to the first `/`.
+    /// Removes `user:password@` from the beginning of `rest`, if it is there. Returns the user as written, and whether
+    /// there is a password. Libpq looks for the `@` only before the first `/`.
     private static func takeCredentials(_ rest: inout Substring) throws(ParseError) -> (user: String, hasPassword: Bool)
     {
         guard let end = rest.firstIndex(where: { $0 == "@" || $0 == "/" }), rest[end] == "@" else { return ("", false) }
@@ -175,7 +178,7 @@ public struct PostgreSQLPlace: Hashable, Sendable {
     }
 }
 
-/// The text with percent-encoded octets decoded: `%41` becomes `A`.
+/// The text with percent-encoded octets decoded: `%41` becomes `A`. `what` names the text in errors.
 private func decoded(_ text: String, _ what: String) throws(PostgreSQLPlace.ParseError) -> String {
     func digit(_ octet: UInt8?) -> UInt8? {
         octet.flatMap { Character(UnicodeScalar($0)).hexDigitValue }.map(UInt8.init)

@@ -1,13 +1,13 @@
-/// One of the servers that the setting `database` names, as it was found.
+/// One of the servers that the setting `database` names, and the state in which it was found.
 public struct DatabaseServer: Hashable, Sendable {
     /// What the server is.
     public enum Role: Hashable, Sendable {
-        /// It could not be asked; with the reason.
+        /// The server could not be asked. The value is the reason.
         case away(String)
-        /// It is in recovery and accepts no writes.
+        /// The server is in recovery and accepts no writes.
         case standby
-        /// It accepts writes. Each promotion of a standby starts a timeline with a higher number (PostgreSQL's manual,
-        /// section "Timelines"). `instance` is different for each start of each server.
+        /// The server accepts writes. Each promotion of a standby starts a timeline with a higher number (PostgreSQL's
+        /// manual, section "Timelines"). `instance` is different for each start of each server.
         case primary(timeline: Int64, instance: Int64)
     }
 
@@ -40,17 +40,17 @@ extension Sequence where Element == DatabaseServer {
 /// The decision which of several servers a relay uses.
 ///
 /// After a failover the old primary may start again and accept writes. What it accepts is lost when it becomes a
-/// standby. It has the lower timeline, because a promotion starts a timeline.
+/// standby. Its timeline is lower than the new primary's, because a promotion starts a timeline with a higher number.
 public struct PrimaryChoice: Hashable, Sendable {
-    /// The position of the server to use; nil if there is none.
+    /// The position in the list, from 0, of the server to use; nil if none is to be used.
     public let chosen: Int?
-    /// The timeline of the server to use.
+    /// The timeline of the server to use; nil if none is to be used.
     public let timeline: Int64?
     /// Why the servers contradict each other; nil if they do not.
     public let conflict: PrimaryConflict?
 
     /// - Parameters:
-    ///   - preferred: the position that is chosen if several names lead to the same server.
+    ///   - preferred: the position that is chosen if it is one of several that lead to the same server.
     ///   - known: the highest timeline that this process has used. A server with a lower one is not chosen.
     public init(among servers: [DatabaseServer], preferred: Int = 0, known: Int64 = 0) {
         var primaries: [(position: Int, timeline: Int64, instance: Int64)] = []

@@ -1,13 +1,13 @@
 /// A change to a delivery's record. It is decided here for every store; the store only writes it.
 ///
-/// Every change ends the lease: the worker that had the delivery no longer has it. Fields that a change does not set
+/// Every change ends the lease: the worker that held the delivery no longer holds it. Fields that a change does not set
 /// stay as they are.
 public struct DeliveryChange: Hashable, Sendable {
     /// What happens to the recorded reason.
     public enum Reason: Hashable, Sendable {
-        /// It stays.
+        /// The recorded reason stays.
         case kept
-        /// It is replaced; nil removes it.
+        /// The recorded reason is replaced; nil removes it.
         case set(String?)
     }
 
@@ -28,15 +28,15 @@ public struct DeliveryChange: Hashable, Sendable {
     /// The time from which the give-up time counts; nil: unchanged. If it is set, the pauses begin with the shortest
     /// again.
     public private(set) var queuedSince: Timestamp?
-    /// The attempt to add to the record. It then counts as one attempt more.
+    /// The attempt to add to the record, which also raises the number of attempts by 1. Nil: none is added.
     public private(set) var attempt: Attempt?
-    /// Whether the next pause is longer than the last.
+    /// Whether the next pause between attempts is longer than the last one.
     public private(set) var lengthensPause = false
-    /// SES may have the message already: the delivery is marked permanently.
+    /// Whether SES may have accepted the message already. If true, the delivery is marked permanently.
     public private(set) var mayBeDuplicate = false
     /// The id that SES or the simulation gave the message; nil: unchanged.
     public private(set) var sesMessageID: String?
-    /// When the delivery ended. It is set exactly if the state is final.
+    /// When the delivery ended; nil if the state is not final.
     public private(set) var endedAt: Timestamp?
 
     init(_ state: DeliveryState, _ reason: Reason, at now: Timestamp) {
@@ -59,7 +59,7 @@ extension DeliveryChange {
         public var state: DeliveryState
         /// Whether the delivery is being sent by the worker that reports the outcome.
         public var isHeldByReporter: Bool
-        /// What was decided for the case that it returns to the queue, when its key was revoked.
+        /// What happens to the delivery if it returns to the queue, as was decided when its key was revoked.
         public var onReturn: QueuedDisposition
 
         public init(state: DeliveryState, isHeldByReporter: Bool, onReturn: QueuedDisposition = .deliver) {
@@ -69,11 +69,11 @@ extension DeliveryChange {
         }
     }
 
-    /// The change that follows from an attempt's outcome. Nil if nothing follows, because the delivery is held by
-    /// another worker or has ended.
+    /// The change that follows from an attempt's outcome. Nil if the outcome no longer changes the delivery.
     ///
-    /// A lease that ran out may have returned the delivery to the queue; it may then have been given to another worker,
-    /// or have ended with its key. In that case only one fact still matters: a message that was sent is sent.
+    /// The lease may have run out before the outcome was reported. The delivery was then returned to the queue. Since
+    /// then it may have been given to another worker, or have ended because its key was revoked. In this case the
+    /// outcome counts only if the message was sent and the record does not say so yet.
     public init?(settling settlement: Settlement, of standing: Standing) {
         let isOnRecord = standing.state == .sent || standing.state == .simulated
         guard standing.isHeldByReporter && standing.state == .sending || settlement.result.isSent && !isOnRecord else {
@@ -105,13 +105,14 @@ extension DeliveryChange {
         self.init(.queued, .set(reason), at: now)
         due = now
         attempt = Attempt(outcome: "retry", reason: reason)
-        // A simulated send has no effect outside, so it can't have happened twice. SES may have accepted a live one.
+        // A simulated send has no effect outside the relay, so it leaves no duplicate. SES may have accepted a live
+        // message.
         mayBeDuplicate = lane == .live
         goesBack(onReturn, at: now)
     }
 
-    /// A delivery that was being sent when its key was revoked returns to the queue only if the queued ones were still
-    /// to be delivered.
+    /// Applies what was decided when the delivery's key was revoked: the delivery returns to the queue only if the
+    /// key's queued deliveries were still to be delivered.
     private mutating func goesBack(_ onReturn: QueuedDisposition, at now: Timestamp) {
         guard let instead = DeliveryChange(revoked: onReturn, at: now) else { return }
         (state, reason, endedAt) = (instead.state, instead.reason, instead.endedAt)
@@ -126,7 +127,7 @@ extension Settlement.Result {
         }
     }
 
-    /// The outcome's word in the record; nil if this was not an attempt.
+    /// The outcome's word in the record; nil if there was no attempt.
     fileprivate var word: String? {
         switch self {
         case .sent: "sent"
@@ -141,8 +142,8 @@ extension Settlement.Result {
 // MARK: Operators
 
 extension QueuedDisposition {
-    /// The states of deliveries that it changes at once. A delivery that is being sent is not interrupted; if it
-    /// returns to the queue, the same is done with it.
+    /// The states of the deliveries that the disposition changes at once. A delivery that is being sent is not
+    /// interrupted. If it returns to the queue later, the disposition is applied to it then.
     public var states: [DeliveryState] {
         switch self {
         case .deliver: []
@@ -167,8 +168,8 @@ extension DeliveryChange {
         }
     }
 
-    /// The change for a delivery that ``OperatorAction/affects(_:reason:)``. A delivery that is scheduled for later keeps its
-    /// time.
+    /// The change for a delivery that the action changes (``OperatorAction/affects(_:reason:)``). A delivery that is
+    /// scheduled for later keeps its time.
     public init(_ operatorAction: OperatorAction, scheduledAt: Timestamp?, at now: Timestamp) {
         switch operatorAction {
         case .retry, .release:
@@ -192,7 +193,7 @@ extension DeliveryChange {
 }
 
 extension OperatorAction {
-    /// The states of the deliveries that it changes.
+    /// The states of the deliveries that the action changes.
     public var states: [DeliveryState] {
         switch self {
         case .retry: [.failed]
@@ -202,10 +203,11 @@ extension OperatorAction {
         }
     }
 
-    /// The recorded reason of deliveries that it does not change although their state would match.
+    /// The recorded reason of the deliveries that the action leaves unchanged although their state matches; nil if
+    /// there are none.
     public var sparedReason: String? { if case .retry(dropped: false) = self { droppedReason } else { nil } }
 
-    /// Whether it needs the message's bytes, without which the message can't be sent.
+    /// Whether the action needs the message's bytes, without which the message can't be sent.
     public var needsBody: Bool { if case .retry = self { true } else { false } }
 
     /// Whether the action changes a delivery with this state and recorded reason.

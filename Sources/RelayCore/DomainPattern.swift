@@ -1,6 +1,6 @@
 /// An entry of a key's domain allowlist: an exact domain, or `*.suffix` for its subdomains only.
 ///
-/// The text is in lower-case A-labels: what an operator types is normalised before.
+/// The text is in lower-case A-labels. What an operator types is normalised before a pattern is made of it.
 public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
     /// The domain, without the `*.`.
     public let domain: String
@@ -13,7 +13,7 @@ public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
         domain = subdomainsOnly ? String(normalised.dropFirst(2)) : normalised
     }
 
-    /// `candidate` in lower-case A-labels, without a trailing dot.
+    /// Whether the pattern matches `candidate`, a domain in lower-case A-labels without a trailing dot.
     public func matches(_ candidate: String) -> Bool {
         guard subdomainsOnly else { return candidate == domain }
         // The dot before the suffix must be part of the candidate: `evilexample.com` is not a subdomain of

@@ -30,7 +30,7 @@ public struct MessageFacts: Sendable {
         self.template = template
     }
 
-    /// The names under which its recipients are counted. Empty for most messages.
+    /// The names under which the message's recipients are counted. Empty for most messages.
     public var statisticsNames: [(kind: StatisticsKind, name: String)] {
         (template.map { [(.template, $0.id.text)] } ?? []) + tags.map { (.tag, $0) }
     }
@@ -39,12 +39,12 @@ public struct MessageFacts: Sendable {
     var tellsSender: Bool { reversePath != nil && !isAutomatic }
 }
 
-/// The consequences of an event, apart from its own record. They are decided here for every store, which writes them in
-/// the same transaction.
+/// The consequences of an event, apart from the event's own record. They are decided here for every store. The store
+/// writes them in the transaction that records the event.
 public struct EventConsequences: Sendable {
-    /// The entry to add to the list of suppressions; nil if mail may still be sent there.
+    /// The entry to add to the list of suppressions; nil if mail may still be sent to the recipient.
     public let suppression: Suppression?
-    /// What to report to the sender; nil if nothing.
+    /// What to report to the sender; nil if there is nothing to report.
     public let undelivered: UndeliveredRecipient?
 
     /// - Parameter recipient: the address as in the envelope.
@@ -78,7 +78,7 @@ extension RecipientEvent {
 }
 
 extension DeliveryChange {
-    /// The event for webhooks and senders that follows from the settlement; nil if there is none.
+    /// The event that follows from the change, for webhooks and for reports to senders; nil if there is none.
     public func event(at now: Timestamp) -> RecipientEvent? {
         var detail = RecipientEvent.Detail()
         if case .set(let text) = reason { detail.diagnostic = text }
@@ -112,8 +112,9 @@ extension Suppression {
 extension FeedbackReport {
     /// The recipient of the envelope that the report is about; nil if there is none.
     ///
-    /// Upper and lower case may have changed on the way. A report on a message with one recipient can only be about
-    /// that one: some receivers put another address of the same mailbox into a complaint.
+    /// Upper and lower case may have changed on the way. If the message has one recipient, the report can only be about
+    /// this recipient, even if it names another address: some receivers put another address of the same mailbox into a
+    /// complaint.
     public func recipient(among recipients: [String]) -> String? {
         if recipients.contains(recipient) { return recipient }
         let key = Suppression.matchKey(recipient)

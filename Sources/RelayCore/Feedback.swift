@@ -2,7 +2,7 @@
 public struct FeedbackReport: Hashable, Sendable {
     /// The id that SES gave the message when it accepted it.
     public var sesMessageID: String
-    /// The recipient as SES writes it, without a display name. Its case may differ from the envelope's.
+    /// The recipient as SES writes it, without a display name. Upper and lower case may differ from the envelope.
     public var recipient: String
     /// What happened to this recipient's copy.
     public var event: RecipientEvent
@@ -20,7 +20,7 @@ public struct FeedbackOutcome: Hashable, Sendable {
     public var recorded: [EventKind: Int] = [:]
     /// Reports that had been recorded before.
     public var repeated = 0
-    /// Reports that were kept because their message is not known yet.
+    /// Reports that wait because their message is not known yet.
     public var waiting = 0
     /// Reports for a recipient that the message does not have. They are dropped.
     public var unknownRecipients = 0
@@ -36,8 +36,8 @@ public struct FeedbackOutcome: Hashable, Sendable {
 
 /// The limits of the reports that wait for their message.
 public enum Feedback {
-    /// A report can arrive before the response of SES is recorded. It is kept for this time; after that it belongs to
-    /// another sender's message.
+    /// A report can arrive before SES's response to its message is recorded. It is kept for this time. If its message
+    /// is still unknown then, the report is about another sender's message.
     public static let memory = Duration.seconds(3600)
     /// The most reports that wait. If there are more, the oldest are dropped first.
     public static let mostWaiting = 100_000
@@ -47,7 +47,7 @@ public enum Feedback {
 
 /// The state of the queue that SES reports to. It is stored so that commands can show it.
 public struct FeedbackStatus: Hashable, Sendable {
-    /// When a message was last read from the queue; nil: never.
+    /// When an SQS message was last read from the queue; nil: never.
     public var lastReportAt: Timestamp?
     /// When the queue last answered, even if it was empty; nil: never.
     public var lastAnswerAt: Timestamp?
@@ -70,18 +70,19 @@ public struct FeedbackStatus: Hashable, Sendable {
     }
 }
 
-/// The events of messages after SES has accepted them.
+/// Stores the events that SES reports after it has accepted a message.
 public protocol FeedbackStore: Sendable {
-    /// Adds events in one transaction, synced. Each event is added once, however often it is reported. Its consequences
-    /// (usage, suppression, webhooks, a report to the sender) are in the same transaction. A report whose message is
-    /// not known yet waits.
+    /// Adds the reported events in one transaction, which is synced to disk. Each event is added once, however often it
+    /// is reported. Its consequences (usage, suppression, webhooks, a report to the sender) are in the same
+    /// transaction. A report whose message is not known yet waits.
     func record(_ reports: [FeedbackReport], now: Timestamp) async throws -> FeedbackOutcome
     /// Matches one batch of waiting reports with the messages that are known now. Drops reports that have waited too
-    /// long. `nil` if nothing waits.
+    /// long. Returns nil if no report waits.
     func matchWaiting(now: Timestamp) async throws -> FeedbackOutcome?
     /// The status that was last recorded, with the number of waiting reports.
     func feedbackStatus() async throws -> FeedbackStatus
-    /// Stores a ``FeedbackStatus`` without its ``FeedbackStatus/waiting``. A time that is nil stays as it is.
+    /// Stores a ``FeedbackStatus`` without its ``FeedbackStatus/waiting``. If `FeedbackStatus/lastReportAt` or
+    /// `FeedbackStatus/lastAnswerAt` is nil, the stored time stays.
     func record(_ status: FeedbackStatus) async throws
     /// When the last event of a live message was reported, and when a live message was last sent; nil: never.
     func feedbackTimes() async throws -> (lastEvent: Timestamp?, lastSent: Timestamp?)

@@ -1,29 +1,30 @@
 import Hashing
 
-/// Distinguishes a message that a client sends again, because it lost the 250, from a different message. 128 bits of
-/// SHA-256.
+/// Distinguishes a message that a client sends again, because the client did not receive the reply 250, from a
+/// different message. It is 128 bits of a SHA-256.
 ///
-/// It is made from the key and either the client's idempotency key, or Message-ID, envelope and a hash of the client's
-/// header fields and the body. A repeat may differ from the first message only in its trace fields. Two alarms with one
-/// constant Message-ID are two messages if their subjects or dates differ. So are two that differ in their tags or
-/// scheduled time: a client that lost the 250 sends the same tags and time again.
+/// It is made from the API key's id and either the client's idempotency key, or the Message-ID, the envelope and a hash
+/// of the client's header fields and the body. A repeat may differ from the first message only in its trace fields. Two
+/// alerts from a program that always uses the same Message-ID are different messages if their subjects or dates differ.
+/// Two messages are also different if their tags or scheduled times differ, because a client that repeats a message
+/// sends the same tags and time again.
 public struct Fingerprint: Hashable, Sendable {
     /// The 16 octets.
     public let bytes: [UInt8]
 
-    /// How long after its acceptance a message is recognised.
+    /// How long after a message was accepted a repeat of it is recognised.
     public static let memory = Duration.seconds(86_400)
 
     private static let length = 16
 
-    /// The fingerprint of a message that has an idempotency key in its header. The same idempotency key of another API
-    /// key has another fingerprint.
+    /// The fingerprint of a message that has an idempotency key in its header. With another API key, the same
+    /// idempotency key gives another fingerprint.
     public init(key: KeyID, idempotencyKey: String) {
         self.init(["idempotency-key", key.text, idempotencyKey])
     }
 
-    /// The fingerprint of an email of an HTTP request that the client gave an idempotency key. It never equals that of
-    /// a field in a message's header.
+    /// The fingerprint of an email in an HTTP request to which the client gave an idempotency key. It never equals the
+    /// fingerprint of an idempotency key in a message's header.
     ///
     /// - Parameters:
     ///   - request: the client's idempotency key, without NUL.
@@ -40,8 +41,8 @@ public struct Fingerprint: Hashable, Sendable {
         scheduledAt: Timestamp? = nil
     ) {
         var parts = ["message", key.text, messageID, envelope.reversePath ?? ""] + envelope.recipients
-        // No recipient is empty, so the parts after an empty one are not recipients. Without options the hash is the
-        // same as in earlier versions, so that messages that were remembered by them are recognised.
+        // No recipient is empty, so the parts after an empty one are not recipients. Without tags and a scheduled time
+        // the hash is the same as in earlier versions, so messages that those versions remembered are recognised.
         if !tags.isEmpty || scheduledAt != nil {
             parts += ["", scheduledAt.map { String($0.milliseconds) } ?? ""] + tags
         }
@@ -65,8 +66,8 @@ public struct Fingerprint: Hashable, Sendable {
 public struct RepeatKey: Sendable {
     /// The key for the hash of each message's content.
     public var key: ContentHash.Key
-    /// Until this time a message may repeat one whose content was hashed with SHA-256, before the store had a key. Nil:
-    /// no message may.
+    /// Until this time, a message can be a repeat of one whose content was hashed with SHA-256, before the store had a
+    /// key. Nil: the store remembers no such message.
     public var formerUntil: Timestamp?
 
     public init(_ key: ContentHash.Key, formerUntil: Timestamp? = nil) {
@@ -77,13 +78,13 @@ public struct RepeatKey: Sendable {
 
 /// Hashes a message's content as it arrives.
 ///
-/// It uses a key because that takes a fifth of the time of SHA-256, and a tenth if the processor has no instructions
-/// for SHA-256. The hash must distinguish contents that one client sends. The client never sees a hash or the key, and
-/// would gain nothing from two messages with the same hash.
+/// It is a keyed hash, because that takes a fifth of the time of SHA-256, and a tenth if the processor has no
+/// instructions for SHA-256. The hash must distinguish contents that one client sends. The client never sees a hash or
+/// the key, and would gain nothing from two messages with the same hash.
 public struct ContentHash: Sendable {
-    /// The key of the store: all relays on it must compute the same hash for the same content.
+    /// The key belongs to the store: all relays on the same store must compute the same hash for the same content.
     public struct Key: Sendable {
-        /// The octets of a key.
+        /// The length of a key in octets.
         public static let length = GMAC.Key.length
         fileprivate let key: GMAC.Key
 
@@ -109,7 +110,7 @@ public struct ContentHash: Sendable {
         former?.update(bytes)
     }
 
-    /// `code`: 16 octets. `former`: the 32 octets under which the same content may have been remembered by an earlier
-    /// version.
+    /// The hashes of the whole content. `code`: 16 octets. `former`: the 32 octets under which an earlier version may
+    /// have remembered the same content; nil after `RepeatKey/formerUntil`.
     public func finished() -> (code: [UInt8], former: [UInt8]?) { (code.code(), former?.digest()) }
 }

@@ -33,11 +33,11 @@ public struct Key: Hashable, Sendable {
     public var limits: SendingLimits
     /// The domains that may be sent from; empty: any.
     public var domains: [DomainPattern]
-    /// The networks that may use the key; empty: any.
+    /// The networks from which the key may be used; empty: any.
     public var networks: [NetworkBlock]
     /// Whether a message that is sent again is recognised and queued only once.
     public var detectsRepeats = true
-    /// Whether its webhooks get events about all messages of its environment.
+    /// Whether the key's webhooks get events about the messages of all keys in its environment, not only about its own.
     public var webhooksForAll = false
     /// When the key was created. Lists begin with the newest key.
     public var createdAt: Timestamp
@@ -64,9 +64,9 @@ public struct Key: Hashable, Sendable {
     }
 }
 
-/// Rules that need only the key and the request. Each function returns the reason for a refusal, or nil.
+/// Rules that need only the key and the request.
 extension Key {
-    /// Whether the key can be used at all.
+    /// Why the key can't be used at all; nil if it can.
     public func refusalOfUse(at now: Timestamp) -> Refusal? {
         // The time of the revocation does not matter. `now` may have been read before the revocation was committed, and
         // a clock may be set back.
@@ -79,8 +79,8 @@ extension Key {
         return nil
     }
 
-    /// Whether the key may be used from this address for a task that needs the scope. Covers everything that does not
-    /// depend on the message.
+    /// Why the key may not be used from this address for a task that needs the scope; nil if it may. Checks everything
+    /// that does not depend on the message. A nil address is not checked.
     public func refusalOfSending(for scope: Scope, from client: IPAddress?, at now: Timestamp) -> Refusal? {
         refusalOfUse(at: now) ?? refusalOfScope(scope) ?? client.flatMap { refusalOfClient($0) }
     }
@@ -98,7 +98,10 @@ extension Key {
             ? nil : Refusal(.network, "This API key may not be used from \(client); add the address to its networks")
     }
 
-    /// - Parameter domain: in lower-case A-labels; nil for an address without a domain to check (an address literal).
+    /// Whether the key may send from a domain.
+    ///
+    /// - Parameter domain: the domain in lower-case A-labels; nil for an address without a domain to check (an address
+    ///   literal).
     public func allows(domain: String?) -> Bool {
         guard !domains.isEmpty else { return true }
         guard let domain else { return false }
@@ -121,8 +124,8 @@ public struct StoredKey: Sendable {
         self.previous = previous
     }
 
-    /// Why a client that has shown the key's secret earlier may no longer send; nil if it may. The key may have got a
-    /// new secret since then.
+    /// Why a client that has shown the key's secret earlier may no longer send; nil if it still may. The key may have
+    /// got a new secret since then.
     ///
     /// - Parameters:
     ///   - scope: what the key must be allowed to do.
@@ -162,7 +165,7 @@ public struct KeyUsage: Hashable, Sendable {
     public var rateLimitHits: Int
     /// Authentications with a known id that failed: wrong secret, revoked, expired, missing scope or forbidden network.
     public var authFailures: Int
-    /// The outcome of its emails in the last 30 UTC days, as far as it was reported.
+    /// The outcome of the key's emails in the last 30 UTC days, as far as it was reported.
     public var feedback: FeedbackCounts
 
     public init(
@@ -179,9 +182,9 @@ public struct KeyUsage: Hashable, Sendable {
     }
 }
 
-/// What happened to a key since this was last stored. Activities of the same key are added up.
+/// What has happened to a key since its activity was last stored. Activities of the same key are added up.
 public struct KeyActivity: Hashable, Sendable {
-    /// When the key last authenticated or sent; nil: not since this was last stored.
+    /// When the key last authenticated or sent; nil: not since then.
     public var lastUsedAt: Timestamp?
     /// How often a limit of the key was hit, its rate or its daily cap.
     public var rateLimitHits = 0

@@ -8,7 +8,7 @@ public struct KeyFilter: Hashable, Sendable {
     public var includesRevoked: Bool
     /// Only keys after this one in the list. To get the next page, use the last key of this page.
     public var after: Place?
-    /// The most keys, the newest first.
+    /// The most keys that are returned. The newest are returned first.
     public var limit: Int
 
     /// A key's position in the list.
@@ -44,7 +44,7 @@ extension Key {
 public struct KeyDay: Hashable, Sendable {
     /// The UTC day on which the emails were accepted.
     public var day: UTCDay
-    /// The recipients of the key's messages that were accepted on this day.
+    /// The number of recipients of the key's messages that were accepted on this day.
     public var emails: Int
     /// The outcome of these emails, as far as it was reported.
     public var feedback: FeedbackCounts

@@ -5,7 +5,7 @@ public struct KeyNote: Hashable, Sendable {
     /// Whether mail is lost or SES may step in, so that the note must be prominent.
     public var isUrgent = false
 
-    /// What an operator can do about it, without a full stop; nil if nothing needs to be done.
+    /// What an operator can do about the note, without a full stop; nil if nothing needs to be done.
     public var advice: String?
 }
 
@@ -82,7 +82,7 @@ extension SendingStanding {
         return notes
     }
 
-    /// The outcome in one line.
+    /// The counts and the rates in one line.
     public var summary: String {
         "\(counts.deliveries) delivered, \(counts.bounces) bounced (\(counts.hardBounces) permanently), "
             + "\(counted(counts.complaints, "complaint", "complaints")) in 30 days; rates: "
@@ -96,7 +96,7 @@ extension Key {
 }
 
 extension SendingLimits: CustomStringConvertible {
-    /// `10/s`, `10/s burst 50, 1000/day`.
+    /// The limits as `10/s` or `10/s burst 50, 1000/day`.
     public var description: String {
         var text = "\(decimal(perSecond))/s"
         if let burst { text += " burst \(burst)" }

@@ -1,11 +1,11 @@
 /// Finds probable secrets in text that a person typed: an API key of this relay, even if mangled, a webhook's secret,
 /// or an AWS credential.
 ///
-/// Errors repeat what was typed, and people sometimes type a secret where a name or an id is expected. This function
-/// may withhold text that is not a secret. It must not withhold what people need to find their mistake: words, host
-/// names, paths and the relay's ids stay.
+/// Errors repeat what was typed, and people sometimes type a secret where a name or an id is expected. The functions
+/// may withhold text that is not a secret. But they must not withhold what people need to find their mistake: words,
+/// host names, paths and the relay's ids stay.
 public enum LikelySecret {
-    /// Replaces what was removed.
+    /// The text that replaces what was removed.
     static let mark = "…"
 
     /// Whether a part of `text` is probably a secret.
@@ -28,7 +28,7 @@ public enum LikelySecret {
     // MARK: - URIs
 
     /// Removes passwords from `postgresql://user:password@host/name?password=…` and the like: the text between the
-    /// first colon and the last `@`, and everything from a parameter `password` on.
+    /// first colon after `://` and the last `@`, and everything after `password=`.
     private static func withoutPasswords(_ text: String) -> String {
         guard text.utf8.contains(UInt8(ascii: ":")), text.contains("://") else { return text }
         var result = ""
@@ -52,7 +52,8 @@ public enum LikelySecret {
 
     // MARK: - Tokens
 
-    /// A run of letters, digits and the other characters of API keys, AWS's secret keys and base64.
+    /// `token` with a secret in it shortened. A token is a run of letters, digits and the other characters that occur
+    /// in API keys, AWS's secret keys and base64.
     private static func withheld(token: [Unicode.Scalar]) -> String {
         if let marker = endOfKeyMarker(in: token) {
             let secret = token[marker...]
@@ -65,7 +66,7 @@ public enum LikelySecret {
         {
             return text(token[..<marker.upperBound]) + mark
         }
-        // AWS's secret access keys: 40 characters of base64.
+        // AWS's secret access keys have 40 characters of base64.
         if token.count == 40, isRandom(token[...]) { return mark }
         var result = ""
         var rest = token[...]
@@ -78,7 +79,8 @@ public enum LikelySecret {
     }
 
     private static func withheld(part: ArraySlice<Unicode.Scalar>) -> String {
-        // AWS's access key ids (IAM User Guide, "IAM identifiers", unique ID prefixes).
+        // AWS's access key ids begin with one of these prefixes (IAM User Guide, "IAM identifiers", unique ID
+        // prefixes).
         let beginning = text(part.prefix(4))
         if part.count >= 16, ["AKIA", "ASIA"].contains(beginning), part.allSatisfy({ isUpper($0) || isDigit($0) }) {
             return beginning + mark
@@ -86,8 +88,8 @@ public enum LikelySecret {
         return part.count >= 20 && isRandom(part) ? mark : text(part)
     }
 
-    /// Where the part after `hk_live_` or `hk_test_` begins, in upper or lower case and with any separator: people
-    /// retype keys.
+    /// The index after `hk_live_` or `hk_test_`; nil if the token contains neither. The marker may be in upper or lower
+    /// case and have any separators, because people retype keys.
     private static func endOfKeyMarker(in token: [Unicode.Scalar]) -> Int? {
         let folded = token.map { $0.properties.lowercaseMapping }
         for start in folded.indices.dropLast(5) where folded[start] == "h" && folded[start + 1] == "k" {
@@ -103,7 +105,8 @@ public enum LikelySecret {
     }
 
     /// Whether upper case, lower case and digits alternate more than in any word. In a secret, on average every other
-    /// character is of a different kind from the one before it. In a word made of names and years, it is one in five.
+    /// character is of a different kind from the one before it. In a word made of names and years, about one character
+    /// in five is.
     private static func isRandom(_ part: ArraySlice<Unicode.Scalar>) -> Bool {
         let kinds = part.map { isDigit($0) ? 0 : isUpper($0) ? 1 : isSeparator($0) ? 2 : 3 }
         guard kinds.contains(0), kinds.contains(1), kinds.contains(3) else { return false }

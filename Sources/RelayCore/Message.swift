@@ -51,7 +51,8 @@ public struct Submission: Sendable {
     public var client: IPAddress
     /// The sender and the recipients that the message is accepted for.
     public var envelope: Envelope
-    /// Only for lists: decoded, without control characters, at most 200 characters.
+    /// The subject for lists, searches and webhooks: decoded, without control characters, at most 200 characters; nil
+    /// if there is none.
     public var subject: String?
     public var body: SubmissionBody
     /// When the relay had the whole message, by the relay's clock.
@@ -73,12 +74,12 @@ public struct Submission: Sendable {
     public var scheduledAt: Timestamp?
     /// How a repeat of the client's request is recognised; nil: only by `fingerprint`.
     public var idempotency: Idempotency?
-    /// The batch that shares its place in the daily cap; nil: the message is decided on alone.
+    /// The batch that is decided on as a whole for the daily cap; nil: the message is decided on alone.
     public var batch: SubmissionBatch?
-    /// By its header, the message is an automatic reply, a report, or from a list. Then failures are not reported by
-    /// mail (RFC 3834 section 2).
+    /// Whether the message is, by its header, an automatic reply, a report, or from a list. Failures of such a message
+    /// are not reported by mail (RFC 3834 section 2).
     public var isAutomatic: Bool
-    /// The template that it was made from, with its version; nil: none.
+    /// The template that the message was made from, with its version; nil: none.
     public var template: TemplateReference?
 
     public init(
@@ -107,13 +108,14 @@ public struct Submission: Sendable {
         self.template = template
     }
 
-    /// Whether its outcome counts in the statistics.
+    /// Whether the message's outcome counts in the statistics.
     public var isCounted: Bool { template != nil || !tags.isEmpty }
 
-    /// When its deliveries are due. The give-up time counts from here too.
+    /// When the message's deliveries are due. The give-up time counts from the same moment.
     public var due: Timestamp { waitsUntil ?? acceptedAt }
 
-    /// The time that it is scheduled for. Nil: at once, also if that time had passed when the message was accepted.
+    /// The time that the message waits for. Nil: it is sent at once, because it is not scheduled or because its time
+    /// had passed when it was accepted.
     public var waitsUntil: Timestamp? { Schedule.wait(until: scheduledAt, at: acceptedAt) }
 }
 
@@ -123,10 +125,10 @@ public typealias Lane = Environment
 /// The state of a delivery.
 public enum DeliveryState: String, CaseIterable, Sendable, Hashable {
     case queued, sending, sent, simulated, failed, held, cancelled
-    /// All its recipients are suppressed: it was not handed to any transport.
+    /// All recipients of the delivery are suppressed, so it was not handed to any transport.
     case suppressed
 
-    /// Whether nothing more happens without an operator.
+    /// Whether the delivery has ended. An operator can queue a failed delivery again.
     public var isFinal: Bool {
         switch self {
         case .sent, .simulated, .failed, .cancelled, .suppressed: true
@@ -140,9 +142,10 @@ public enum MessageState: String, CaseIterable, Sendable, Hashable {
     case queued, scheduled, sending, sent, simulated, failed, held, cancelled, suppressed
     case partlyFailed = "partly-failed"
 
-    /// `queued` or `sending` while one of them is; `held` if all others have ended; `partly-failed` if they ended
-    /// differently. `suppressed` if all are; otherwise the suppressed ones do not count. Never `scheduled`, which needs
-    /// more information: see ``MessageRecord/state``.
+    /// `suppressed` if all deliveries are. Otherwise suppressed deliveries do not count, and the first rule that
+    /// applies decides: `sending` if one delivery is being sent; `queued` if one is queued; `held` if one is held;
+    /// `partly-failed` if they ended in different states; otherwise the state that they all have. Never `scheduled`,
+    /// which needs more information: see ``MessageRecord/state``.
     public init(of deliveries: some Collection<DeliveryState>) {
         var states = Set(deliveries)
         if states == [.suppressed] {
@@ -176,7 +179,7 @@ public struct DeliveryID: Hashable, Sendable {
     public init(rawValue: Int64) { self.rawValue = rawValue }
 }
 
-/// SES accepts at most 50 recipients per call (SES API v2, SendEmail, Destination).
+/// SES accepts at most 50 recipients per request (SES API v2, SendEmail, Destination).
 public let maximumRecipientsPerDelivery = 50
 
 /// A delivery that a worker holds under a lease and hands to the transport.
@@ -192,16 +195,16 @@ public struct ClaimedDelivery: Sendable {
     public var envelope: Envelope
     /// The size of the message in octets.
     public var size: Int
-    /// When it was accepted, or first became due if it was scheduled, or was last put back into the queue by an
-    /// operator. The give-up time counts from here.
+    /// When the message was accepted, or first became due if it was scheduled, or when an operator last put the
+    /// delivery back into the queue. The give-up time counts from this moment.
     public var queuedSince: Timestamp
     /// The number of attempts before this one.
     public var attempts: Int
     /// The number of attempts since `queuedSince` that lengthened the next pause.
     public var pauses: Int
-    /// Whether an earlier attempt may have been sent although the relay got no response.
+    /// Whether an earlier attempt may have sent the message although the relay got no response.
     public var maybeDuplicate: Bool
-    /// The message's bytes, if the store had them at hand. Otherwise they are read when they are needed.
+    /// The message's bytes, if the store has read them with the claim; nil: they are read when they are needed.
     public var body: [UInt8]?
     /// The relay's place in the store when it claimed the delivery; nil for a store that only one relay uses.
     public var holder: Int64?
@@ -232,10 +235,11 @@ public struct Settlement: Sendable {
     public enum Result: Sendable, Hashable {
         case sent(sesMessageID: String)
         case simulated(sesMessageID: String)
-        /// Back to `queued`, and due again at this time.
+        /// The delivery returns to `queued`, and is due again at this time.
         case retry(at: Timestamp)
         case failed
-        /// Back to `queued` at once, and not counted as an attempt: it was not attempted, or its lane is held.
+        /// The delivery returns to `queued` at once. This does not count as an attempt: none was made, or the lane is
+        /// held.
         case released
 
         /// Whether the delivery has ended.
@@ -260,9 +264,11 @@ public struct Settlement: Sendable {
     public var startedAt: Timestamp
     /// When the attempt ended, by the relay's clock. For a final state, this is when the delivery ended.
     public var finishedAt: Timestamp
-    /// SES may have accepted the message although no response arrived: another attempt may send it twice.
+    /// Whether SES may have accepted the message although no response arrived. If so, another attempt may send it a
+    /// second time.
     public var mayHaveBeenTaken: Bool
-    /// For a retry: whether the next pause is longer. False if the outcome says nothing about the message.
+    /// For a retry: whether the next pause between attempts is longer than the last one. False if the outcome says
+    /// nothing about the message.
     public var lengthensPause: Bool
 
     public init(

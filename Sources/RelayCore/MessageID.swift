@@ -16,7 +16,7 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     public static func < (a: MessageID, b: MessageID) -> Bool { a.rawValue < b.rawValue }
 
-    /// A number that is lower than any id assigned at `moment` or later.
+    /// The lowest number that an id assigned at `moment` or later can have.
     public static func first(at moment: Timestamp) -> Int64 {
         max(0, moment.milliseconds - MessageIDGenerator.epoch) << 22
     }
@@ -24,7 +24,7 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
     /// When the id was assigned, to the millisecond; slightly later if many ids were assigned at once.
     public var moment: Timestamp { Timestamp(milliseconds: rawValue >> 22 + MessageIDGenerator.epoch) }
 
-    /// The relay instance that assigned it, 0 to 1,023.
+    /// The relay instance that assigned the id, 0 to 1,023.
     public var instance: Int64 { rawValue >> 12 & (MessageIDGenerator.instances - 1) }
 
     private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
@@ -78,8 +78,8 @@ public struct MessageIDGenerator: Sendable {
     /// - Parameter newest: the newest id in the store. All new ids are greater.
     public init(after newest: MessageID? = nil) {
         guard let newest else { return }
-        // Start in the next millisecond: in the same one another relay may have assigned the newest id, and this relay
-        // may have assigned some too.
+        // Start in the next millisecond. Another relay may have assigned the newest id, and this relay may have
+        // assigned ids in the same millisecond.
         last = newest.rawValue >> 22 + 1
         sequence = -1
     }
@@ -90,7 +90,8 @@ public struct MessageIDGenerator: Sendable {
         let moment = min(max(now.milliseconds - Self.epoch, 0), 1 << 41 - 1)
         let number = (number % Self.instances + Self.instances) % Self.instances
         if number != instance {
-            // Within the millisecond of the last id, an id with a lower instance number would sort before it.
+            // Within the millisecond of the last id, a new id with a lower instance number would sort before the last
+            // id.
             if sequence >= 0 { last += 1 }
             sequence = -1
             instance = number

@@ -1,10 +1,10 @@
-/// The outcomes of recipients. Each recipient counts once under each of these.
+/// The numbers of recipients with each outcome. A recipient counts at most once under each outcome.
 public struct RecipientCounts: Hashable, Sendable {
     /// SES or the simulation has accepted the message.
     public var sent: Int
     /// SES or the simulation has reported that the recipient's server accepted the message.
     public var delivered: Int
-    /// Hard and soft bounces.
+    /// SES or the simulation has reported a hard or soft bounce.
     public var bounced: Int
     /// SES or the simulation has reported a complaint about the message.
     public var complained: Int
@@ -31,7 +31,7 @@ public struct RecipientCounts: Hashable, Sendable {
     /// Whether all four counts are 0.
     public var isEmpty: Bool { self == RecipientCounts() }
 
-    /// Adds the counts one by one.
+    /// The sum of each count of `a` and the same count of `b`.
     public static func + (a: RecipientCounts, b: RecipientCounts) -> RecipientCounts {
         RecipientCounts(
             sent: a.sent + b.sent, delivered: a.delivered + b.delivered, bounced: a.bounced + b.bounced,
@@ -78,13 +78,13 @@ public struct MessageStatistics: Hashable, Sendable {
 public enum StatisticsKind: String, CaseIterable, Hashable, Sendable {
     case template, tag
 
-    /// Whether an event that others report is counted. The number of sent recipients follows from the end of the
-    /// delivery.
+    /// Whether a reported event of this kind is counted. `sent` is not: sent recipients are counted when the delivery
+    /// ends.
     public static func counts(reported kind: EventKind) -> Bool {
         kind != .sent && !RecipientCounts(kind).isEmpty
     }
 
-    /// The most names of a key per day. Any more are counted under the empty name.
+    /// The most names of a key and a kind per UTC day. Further names are counted together under the empty name.
     public static let mostNames = 1000
     /// The number of days that are kept, including the day of the query.
     public static let keptDays: Int64 = 31
@@ -94,15 +94,15 @@ public enum StatisticsKind: String, CaseIterable, Hashable, Sendable {
 public struct StatisticsFilter: Hashable, Sendable {
     /// Whether the statistics are those of templates or of tags.
     public var kind: StatisticsKind
-    /// A template's id or a tag, compared octet by octet.
+    /// A template's id or a tag, compared octet by octet; nil: all names.
     public var name: String?
     /// The key that sent the messages; nil: all keys together.
     public var key: KeyID?
-    /// Only keys of this environment.
+    /// Only keys of this environment; nil: of both.
     public var environment: Environment?
-    /// Only names after this one, compared octet by octet. The next page begins there.
+    /// Only names after this one, compared octet by octet. To get the next page, use the last name of this page.
     public var after: String?
-    /// The most names, from 1.
+    /// The most names that are returned, from 1.
     public var limit: Int
 
     public init(
@@ -120,7 +120,7 @@ public struct StatisticsFilter: Hashable, Sendable {
 
 /// The statistics of a template or of a tag.
 public struct NamedStatistics: Hashable, Sendable {
-    /// A template's id or a tag. Empty: those beyond ``StatisticsKind/mostNames``, together.
+    /// A template's id or a tag. Empty: the names beyond ``StatisticsKind/mostNames``, counted together.
     public var name: String
     /// The counts of the messages with this name.
     public var statistics: MessageStatistics
@@ -133,7 +133,8 @@ public struct NamedStatistics: Hashable, Sendable {
 
 /// The outcomes of messages, by template and tag. They are counted in the transaction that records the event.
 public protocol StatisticsStore: Sendable {
-    /// Names that were counted within 30 days, in the order of their octets.
+    /// The statistics of each name that was counted within 30 UTC days including today, in the order of the names'
+    /// octets.
     func statistics(_ filter: StatisticsFilter, now: Timestamp) async throws -> [NamedStatistics]
 }
 

@@ -1,5 +1,5 @@
-/// A moment of a clock that never goes back. Rates and time-outs are measured with it. It is valid only within one
-/// process and is never stored. Moments that processes compare with each other are ``Timestamp``s.
+/// A moment of a clock that never goes back. Rates and time-outs are measured with it. Such a moment is valid only
+/// within one process and is never stored. Moments that processes compare with each other are ``Timestamp``s.
 public struct MonotonicTime: Hashable, Comparable, Sendable {
     /// Seconds since some fixed moment.
     public var seconds: Double
@@ -17,7 +17,7 @@ public struct MonotonicTime: Hashable, Comparable, Sendable {
     @inlinable
     public static func + (a: MonotonicTime, b: Duration) -> MonotonicTime { a.advanced(bySeconds: b.inSeconds) }
 
-    /// Limited to 10^18 s in either direction; a moment that far away is ``distantPast``.
+    /// The time from `b` to `a`, limited to 10^18 s in either direction. Only ``distantPast`` is so far away.
     @inlinable
     public static func - (a: MonotonicTime, b: MonotonicTime) -> Duration {
         // Duration traps on values that it can't hold, and infinity minus infinity is not a number.
@@ -25,7 +25,8 @@ public struct MonotonicTime: Hashable, Comparable, Sendable {
         return .seconds(min(max(a.seconds(since: b), -1e18), 1e18))
     }
 
-    /// The difference in seconds, for further calculation: not rounded, and infinite since ``distantPast``.
+    /// The seconds from `earlier` to this moment, for further calculation: not rounded, and infinite if `earlier` is
+    /// ``distantPast``.
     @inlinable
     public func seconds(since earlier: MonotonicTime) -> Double { seconds - earlier.seconds }
 

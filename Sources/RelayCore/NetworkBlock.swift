@@ -4,9 +4,10 @@
     import Musl
 #endif
 
-/// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address.
+/// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is treated as the IPv4 address.
 public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
-    /// 4 or 16 bytes in network order, stored in two words so that copies do not allocate.
+    /// The address as a number in two words, so that copies do not allocate. An IPv4 address is in the lower half of
+    /// `low`.
     let high: UInt64
     let low: UInt64
     /// Whether the address is an IPv4 address, also if it was given as an IPv4-mapped IPv6 address.
@@ -55,7 +56,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         self.init(bytes: bytes)
     }
 
-    /// 127.0.0.0/8 or ::1.
+    /// Whether the address is in 127.0.0.0/8 or is ::1.
     public var isLoopback: Bool { isIPv4 ? low >> 24 == 127 : high == 0 && low == 1 }
 
     var bitWidth: Int { isIPv4 ? 32 : 128 }
@@ -91,7 +92,8 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
         return IPAddress(unmapped: high & highMask, low & lowMask)
     }
 
-    /// For prefixes, which stay IPv6 whatever bits are left.
+    /// Makes an IPv6 address without the check for IPv4-mapped addresses. It is for prefixes, which stay IPv6 whatever
+    /// bits are left.
     private init(unmapped high: UInt64, _ low: UInt64) {
         self.high = high
         self.low = low
@@ -103,7 +105,7 @@ public struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 public struct NetworkBlock: Hashable, Sendable, CustomStringConvertible {
     /// The first address of the block, or the only one.
     public let address: IPAddress
-    /// The number of bits that are fixed, counted for the address's own family.
+    /// The number of leading bits that are fixed: 0 to 32 for IPv4, 0 to 128 for IPv6.
     public let prefixLength: Int
 
     /// What is wrong with the text, explained to the person who typed it.

@@ -2,17 +2,18 @@
 public struct NodeRecord: Hashable, Sendable {
     /// The machine's host name, or the name that the operator has given the relay.
     public var name: String
-    /// The number in the ids of its messages, 0 to 1,023.
+    /// The number in the ids of the relay's messages, 0 to 1,023.
     public var number: Int64
-    /// When it took its place in the store, by the store's clock.
+    /// When the relay took its place in the store, by the store's clock.
     public var startedAt: Timestamp
-    /// When it last renewed its place, by the store's clock.
+    /// When the relay last renewed its place, by the store's clock.
     public var lastSeenAt: Timestamp
-    /// Whether its place is still valid.
+    /// Whether the relay's place is still valid.
     public var isLive: Bool
     /// The relay's version.
     public var version: String
-    /// How far its machine's clock is ahead of the store's; negative if behind. Nil: not known.
+    /// How far the clock of the relay's machine is ahead of the store's clock; negative if it is behind; nil if this is
+    /// not known.
     public var clockOffset: Duration?
 
     public init(
@@ -30,7 +31,7 @@ public struct NodeRecord: Hashable, Sendable {
 }
 
 extension NodeRecord {
-    /// The difference of its machine's clock, in words.
+    /// The `clockOffset` in words: `1.5 s ahead`, `2 s behind`, `right` or `not known`.
     package var clockWords: String {
         guard let offset = clockOffset?.inSeconds, offset.isFinite else { return "not known" }
         let tenths = (abs(offset) * 10).rounded() / 10

@@ -1,7 +1,7 @@
 import Hashing
 
-/// The SHA-256 of a secret that signs an operator in: that of a link, or of a session's cookie. The secret itself is
-/// never stored.
+/// The SHA-256 of a secret that signs an operator in: the secret of a link, or of a session's cookie. The secret itself
+/// is never stored.
 public struct OperatorDigest: Hashable, Sendable {
     /// 32 octets.
     public let bytes: [UInt8]
@@ -34,7 +34,7 @@ public protocol OperatorSessionStore: Sendable {
     func endSessions(now: Timestamp) async throws -> Int
 }
 
-/// A secret that signs an operator in: that of a link, or of a session's cookie. It has 256 bits, so it can't be
+/// A secret that signs an operator in: the secret of a link, or of a session's cookie. It has 256 bits, so it can't be
 /// guessed. It has no textual description, so that it can't get into a log by accident.
 public struct OperatorSecret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
     CustomReflectable
@@ -59,8 +59,8 @@ public struct OperatorSecret: Hashable, Sendable, CustomStringConvertible, Custo
     /// The SHA-256 of `revealed`, which the store keeps instead of the secret.
     public var digest: OperatorDigest { OperatorDigest(SHA256.digest(of: revealed.utf8)) }
 
-    /// A token in the forms of a session, so that no other page can send them. It is derived from the cookie's secret,
-    /// which no page can read.
+    /// A token that a session's forms contain, so that no other page can send them: the token is derived from the
+    /// cookie's secret, which no page can read.
     public var formToken: String { HMACSHA256.code(for: "form".utf8, key: revealed.utf8).hexadecimal }
 
     /// How long a link is valid.

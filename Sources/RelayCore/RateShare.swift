@@ -1,8 +1,8 @@
 /// One relay's part of a rate in emails per second that several relays share.
 ///
-/// Each part is a whole number if the rate is one. SES counts per second, and each relay may send one email at once in
-/// addition to its rate. With equal parts of 6.67, each of three relays sends 7 in some second, so together they send
-/// 21 where 20 are allowed.
+/// If the rate is a whole number, each part is a whole number too. SES counts per second, and each relay may send one
+/// email at once in addition to its rate. If each of three relays had a part of 6.67, each would send 7 in some second,
+/// and together they would send 21 where 20 are allowed.
 public struct RateShare: Hashable, Sendable {
     /// The relay's place among the sharing relays, from 0. The first ones get one email more if the rate can't be
     /// divided evenly.
@@ -20,8 +20,8 @@ public struct RateShare: Hashable, Sendable {
         self.count = count
     }
 
-    /// The part of a rate. All parts together are the rate. A relay that counts too many other relays, or places itself
-    /// too far back, gets no more than its part.
+    /// The relay's part of `rate`, in emails per second. The parts of all relays together are the rate. If `count` is
+    /// too high or `place` is too far back, the result is not more than the relay's part.
     public func part(of rate: Double) -> Double {
         guard count > 0, rate.isFinite, rate > 0 else { return count > 0 ? max(rate, 0) / Double(count) : 0 }
         let whole = rate.rounded(.down)

@@ -22,7 +22,7 @@ public struct RecipientEvent: Hashable, Sendable {
         public var subtype: String?
         /// What the receiving server said, or why the message was not sent: `550 5.1.1 user unknown`.
         public var diagnostic: String?
-        /// The server that said it: `mx1.example.com`.
+        /// The server that the diagnostic comes from: `mx1.example.com`.
         public var server: String?
         /// SES's id of the complaint or bounce.
         public var feedbackID: String?
@@ -63,7 +63,7 @@ public struct RecipientEvent: Hashable, Sendable {
         self.detail = detail
     }
 
-    /// One line for people; nil if there is nothing to add to the kind.
+    /// The details in one line for people; nil if there is nothing to add to the kind.
     public var sentence: String? {
         var parts: [String] = []
         if let type = detail.bounceType {
@@ -79,8 +79,8 @@ public struct RecipientEvent: Hashable, Sendable {
     /// How much the event counts for the recipient's status. Events arrive twice, late and out of order, so the one
     /// with the greatest weight decides, and never simply the last to arrive.
     ///
-    /// A server that has accepted a message can still send a permanent bounce. A transient bounce after a delivery is
-    /// an automatic reply.
+    /// A hard bounce weighs more than a delivery, because a server can still send one after it has accepted the
+    /// message. A soft bounce weighs less, because after a delivery it is an automatic reply.
     var weight: Int {
         switch kind {
         case .queued, .scheduled: 0
@@ -119,7 +119,8 @@ public enum RecipientStatus: String, CaseIterable, Sendable, Hashable {
             }
     }
 
-    /// The kind of the stored events that this status is found by; nil if it follows from a delivery alone.
+    /// The kind of the stored events by which messages with this status are found; nil if the status follows from a
+    /// delivery alone.
     public var storedKind: EventKind? {
         switch self {
         case .delivered: .delivered
@@ -154,10 +155,10 @@ public struct RecipientRecord: Sendable, Hashable {
     public var status: RecipientStatus
     /// When the recipient got this status.
     public var at: Timestamp
-    /// One line for people.
+    /// What is known about the status, in one line for people; nil if there is nothing to add.
     public var detail: String?
-    /// The events by time. They follow from the message's records and from what was reported; reported events come
-    /// after the sending.
+    /// The events in the order of time. They follow from the message's records and from what was reported. Reports
+    /// about a copy that was sent come after the sending, whatever their time.
     public var events: [RecipientEvent]
 }
 
@@ -175,8 +176,9 @@ extension MessageRecord {
         }
     }
 
-    /// The events by time. Reports about a copy that was sent come after the sending, even if the reporter's clock is
-    /// behind this one, or if SES had finished with the mail before its response was read.
+    /// The events in the order of time. Reports about a copy that was sent come after the sending, even if the
+    /// reporter's clock is behind the relay's, or if SES had finished with the mail before the relay read SES's
+    /// response.
     private static func inOrder(_ own: [RecipientEvent], told: [RecipientEvent]) -> [RecipientEvent] {
         let sentAt = own.last { $0.kind == .sent }?.at
         let placed =
@@ -192,7 +194,8 @@ extension MessageRecord {
         let own = isSuppressed ? [] : ownEvents(delivery)
         let beginning = RecipientEvent(state == .scheduled ? .scheduled : .queued, at: acceptedAt)
         let events = MessageRecord.inOrder([beginning] + own, told: told)
-        // A message that an operator has queued again may have failed before. Then only its present state counts.
+        // An operator may have queued the message again after it failed. Then the failure does not count, because the
+        // delivery's present state is a different one.
         let counted = events.filter { $0.kind != .failed || delivery.state == .failed || told.contains($0) }
         let weightiest = counted.max { ($0.weight, $0.at) < ($1.weight, $1.at) } ?? beginning
         var status = RecipientStatus(weightiest.kind)
@@ -227,7 +230,7 @@ extension MessageRecord {
             guard last != .sent else { break }
             events.append(RecipientEvent(.sent, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
         case .failed where last != .failed || delivery.reason == droppedReason:
-            // Dropped: no attempt records that.
+            // The delivery was dropped, which no attempt records.
             events.append(
                 RecipientEvent(.failed, at: delivery.endedAt ?? acceptedAt, .init(diagnostic: delivery.reason)))
         case .cancelled:

@@ -2,13 +2,14 @@
 public struct MessageRecord: Sendable {
     /// One attempt at a delivery.
     public struct Attempt: Sendable, Hashable {
-        /// When the attempt began. For an interrupted one: when the delivery was claimed, if that is known.
+        /// When the attempt began. For an interrupted attempt: when the delivery was claimed, or `finishedAt` if this
+        /// is not known.
         public var startedAt: Timestamp
-        /// When its outcome was known. For an interrupted one: when the interruption was noticed.
+        /// When the attempt's outcome was known. For an interrupted attempt: when the interruption was noticed.
         public var finishedAt: Timestamp
         /// `sent`, `simulated`, `retry` or `failed`.
         public var outcome: String
-        /// Why it had this outcome: the `Settlement.reason`. Nil if there is nothing to report.
+        /// Why the attempt had this outcome: the `Settlement.reason`. Nil if there is nothing to report.
         public var reason: String?
 
         public init(startedAt: Timestamp, finishedAt: Timestamp, outcome: String, reason: String?) {
@@ -21,21 +22,21 @@ public struct MessageRecord: Sendable {
 
     /// One delivery of the message.
     public struct Delivery: Sendable {
-        /// The addresses as in the envelope, at most `maximumRecipientsPerDelivery`, with those that are suppressed.
+        /// The addresses as in the envelope, at most `maximumRecipientsPerDelivery`, including suppressed ones.
         public var recipients: [String]
         /// The delivery's state when the record was read.
         public var state: DeliveryState
         /// The number of attempts that have ended. One that is under way does not count.
         public var attempts: Int
-        /// Set only while it is queued.
+        /// When the delivery is attempted next; nil if it is not queued.
         public var nextAttemptAt: Timestamp?
         /// The id that SES or the simulation gave the message; nil if neither has answered with one.
         public var sesMessageID: String?
         /// The reason that was recorded last: of an attempt, or of what an operator or a client did. Nil: none.
         public var reason: String?
-        /// Whether an earlier attempt may have been sent although the relay got no response.
+        /// Whether an earlier attempt may have sent the message although the relay got no response.
         public var maybeDuplicate: Bool
-        /// When it reached its final state; nil before.
+        /// When the delivery reached its final state; nil before.
         public var endedAt: Timestamp?
         /// The attempts in order.
         public var history: [Attempt]
@@ -61,7 +62,8 @@ public struct MessageRecord: Sendable {
     public var key: KeyID
     /// The environment of that key: test or live.
     public var environment: Environment
-    /// The address of the client that submitted it; loopback for a report by the relay itself. Nil: not stored.
+    /// The address of the client that submitted the message; loopback for a report by the relay itself. Nil: not
+    /// stored.
     public var client: IPAddress?
     /// The envelope sender; nil for the null reverse-path.
     public var reversePath: String?
@@ -71,19 +73,20 @@ public struct MessageRecord: Sendable {
     public var size: Int
     /// The same as `Submission.acceptedAt`.
     public var acceptedAt: Timestamp
-    /// Whether the bytes are still stored (see retention).
+    /// Whether the message's bytes are still stored (see `Retention`).
     public var hasBody: Bool
     /// The same as `Submission.tags`; empty if it has none.
     public var tags: [String]
-    /// The time that it was scheduled for, even if that has passed; nil: it was to be sent at once.
+    /// The time that the message was scheduled for, even if it has passed; nil: the message was to be sent at once.
     public var scheduledAt: Timestamp?
-    /// The template that it was made from, with its version; nil: none.
+    /// The template that the message was made from, with its version; nil: none.
     public var template: TemplateReference?
     /// The deliveries, whose recipients together are those of the envelope, in its order.
     public var deliveries: [Delivery]
-    /// The events that others have reported about its recipients, and the suppressed recipients.
+    /// The events that others have reported about the recipients, and the event `suppressed` of each suppressed
+    /// recipient.
     public var reported: [ReportedEvent]
-    /// The state that follows from its deliveries. It is `scheduled` if they wait for a time that was in the future
+    /// The state that follows from the deliveries. It is `scheduled` if they wait for a time that was in the future
     /// when the record was read.
     public let state: MessageState
 
@@ -116,10 +119,11 @@ public struct MessageRecord: Sendable {
 }
 
 extension MessageState {
-    /// The same as ``init(of:)``, but `scheduled` if every delivery that has not ended waits for the scheduled time,
-    /// which is still in the future. A delivery that is due at another time has been attempted.
+    /// The state is `scheduled` if the scheduled time is still to come and every delivery that has not ended waits for
+    /// it. Otherwise the state is that of ``init(of:)``. A delivery that is due at a different time has been attempted
+    /// already, so it does not wait for the scheduled time.
     ///
-    /// - Parameter deliveries: their states and, for queued ones, the time of the next attempt.
+    /// - Parameter deliveries: the states of the deliveries and, for queued ones, the time of the next attempt.
     public init(
         of deliveries: [(state: DeliveryState, nextAttemptAt: Timestamp?)], scheduledAt: Timestamp?, at now: Timestamp
     ) {
@@ -141,24 +145,25 @@ public struct MessageFilter: Sendable {
     public var ids: [MessageID]?
     /// Only messages of this key; nil: of all keys.
     public var key: KeyID?
-    /// The tag, compared octet by octet.
+    /// Only messages with this tag, compared octet by octet; nil: with any tags or none.
     public var tag: String?
     /// Only older messages: those with smaller ids. To get the next page of a list, use the last id of this page.
     public var before: MessageID?
     /// Only messages in this state; nil: in any.
     public var state: MessageState?
-    /// The status of at least one recipient.
+    /// Only messages of which at least one recipient has this status; nil: any.
     public var status: RecipientStatus?
     /// The whole subject, compared octet by octet; nil: any.
     public var subject: String?
     /// Words that must all be in the recipients or the subject. Whole words are matched; `ann*` matches words that
-    /// begin with these letters, at least three letters and digits. Case and accents are ignored. So is punctuation
-    /// between words: `anna@example.com` is three words, which must follow each other, like all words that no space
-    /// separates. Only messages that ``MessageRecords/indexWords()`` has added to the index are found.
+    /// begin with `ann`; there must be at least three letters and digits before the `*`. Case and accents are ignored.
+    /// Punctuation separates words like a space, but words that no space separates must follow each other:
+    /// `anna@example.com` is three such words. Only messages that ``MessageRecords/indexWords()`` has added to the
+    /// index are found.
     public var words: String?
     /// Only messages that were accepted at this time or later; nil: at any time.
     public var since: Timestamp?
-    /// The most messages, the newest first.
+    /// The most messages that are returned. The newest are returned first.
     public var limit: Int
 
     public init(
@@ -177,8 +182,7 @@ public struct MessageFilter: Sendable {
 }
 
 extension MessageFilter {
-    /// The fewest letters and digits in the beginning of a word, for ``words``. Shorter ones would match half of all
-    /// words.
+    /// The fewest letters and digits before the `*` in ``words``. Shorter beginnings would match half of all words.
     public static let shortestBeginning = 3
 }
 
@@ -283,8 +287,8 @@ public struct QueueStatus: Sendable {
     public var depths: [Depth]
     /// Scheduled deliveries by lane. Rows of 0 are left out.
     public var scheduled: [Scheduled]
-    /// At most one for each lane and relay. If several relays share the store, those of the live relays, by lane and
-    /// relay.
+    /// The statuses of lanes, at most one for each lane and relay. If several relays share the store, only live relays
+    /// have one; the order is by lane and relay.
     public var lanes: [LaneStatus]
     /// Emails accepted in the current UTC day, by lane.
     public var emailsToday: [Lane: Int]
@@ -309,7 +313,7 @@ public struct QueueStatus: Sendable {
         self.node = node
     }
 
-    /// The asking relay's status of its own lane.
+    /// The status of this lane in the relay that asks; nil if there is none.
     public func ownLane(_ lane: Lane) -> LaneStatus? {
         lanes.first { $0.lane == lane && (node == nil || $0.node == node) }
     }

@@ -35,17 +35,17 @@ public enum RefusalReason: String, CaseIterable, Sendable, Hashable {
     case lineEnding = "line-ending"
     case lineLength = "line-length"
     case storage
-    /// An option of the message (its tags or its time) breaks a rule. Over HTTP it is also the word for every mistake in
-    /// a request that has no word of its own.
+    /// An option of the message (its tags or its scheduled time) breaks a rule. Over HTTP, this is also the word for
+    /// every mistake in a request for which there is no more specific word.
     case invalid
     /// The client has used this idempotency key for a different request.
     case idempotencyMismatch = "idempotency-mismatch"
 }
 
-/// A refusal of a login or a message, independent of the protocol. Admission decides most of them, the faces (SMTP,
-/// HTTP) a few. Each face has its own code for a reason.
+/// A refusal of a login or a message, independent of the protocol. Admission decides on most refusals, the faces (SMTP,
+/// HTTP) on a few. Each face has its own reply code for a reason.
 public struct Refusal: Error, Hashable, Sendable {
-    /// The word for the cause. Each face derives its reply code from it.
+    /// The word for the cause. Each face derives its reply code from this word.
     public var reason: RefusalReason
     /// What is wrong and what to change, in plain ASCII words for the application's owner. It never contains a key, nor
     /// any of the client's bytes that have not been checked.
@@ -76,7 +76,7 @@ extension Refusal {
             retryAfter: wait)
     }
 
-    /// No day has room for the message. Another attempt can never succeed, so there is no time to wait for.
+    /// No day has room for the message. Another attempt can never succeed, so `retryAfter` is nil.
     public static func beyondDay(cap: Int, recipients: Int) -> Refusal {
         Refusal(
             .rateDay,
@@ -100,7 +100,7 @@ extension Refusal {
         return refusal
     }
 
-    /// An idempotency key is valid for one request.
+    /// The client has used the idempotency key for a different request.
     public static let idempotencyMismatch = Refusal(
         .idempotencyMismatch,
         "This idempotency key was used for another request within the last 24 hours; use a new key for a new request, or repeat the first request without changes"

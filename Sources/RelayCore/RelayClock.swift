@@ -17,7 +17,7 @@ public protocol RelayClock: Sendable {
 }
 
 extension RelayClock {
-    /// The wall-clock time in seconds, for clocks of tests, which never step.
+    /// The default returns the wall-clock time in seconds. It is for the clocks of tests, which never step.
     public func monotonicNow() -> MonotonicTime { MonotonicTime(seconds: Double(now().milliseconds) / 1000) }
 }
 

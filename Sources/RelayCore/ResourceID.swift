@@ -12,7 +12,7 @@ public struct ResourceID<Kind: IdentifiedResource>: Hashable, Sendable, CustomSt
     /// The prefix of the kind, with its underscore.
     public static var prefix: String { Kind.idPrefix }
 
-    /// Makes a new id at random: 20 of 32 digits, which are 100 bits.
+    /// Makes a new random id: 20 characters with 32 possible digits each, which are 100 bits.
     public init(using generator: inout some RandomNumberGenerator) {
         var octets = Array(Kind.idPrefix.utf8)
         for _ in 0..<ResourceIDForm.length {
@@ -21,7 +21,7 @@ public struct ResourceID<Kind: IdentifiedResource>: Hashable, Sendable, CustomSt
         text = String(decoding: octets, as: UTF8.self)
     }
 
-    /// Nil for text in any other form.
+    /// Reads an id. Nil for text in any other form.
     public init?(_ text: String) {
         let prefix = Kind.idPrefix
         guard text.hasPrefix(prefix), text.utf8.count == prefix.utf8.count + ResourceIDForm.length,

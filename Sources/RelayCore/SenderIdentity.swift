@@ -1,7 +1,7 @@
-/// Whether an address can be an SES identity, that is, whether its domain or mailbox can be verified there at all.
+/// Whether an address can be an SES identity, that is, whether its domain or mailbox can be verified with SES at all.
 ///
-/// SES verifies a domain by records in the public DNS, and an address by a mail to it, which needs the public DNS too.
-/// Names that can never be in the public DNS can't be verified, whatever an operator does.
+/// SES verifies a domain by records in the public DNS, and an address by a mail to the address, which needs the public
+/// DNS too. Names that can never be in the public DNS can't be verified, whatever an operator does.
 public enum SenderIdentity {
     /// Why the address can't be verified, as the end of a sentence; nil if it can.
     public static func obstacle(to address: String) -> String? {
@@ -26,7 +26,7 @@ public enum SenderIdentity {
     /// - localdomain, lan, intranet: the names that installers and routers give to machines
     ///
     /// `test` and `example` are not in the list: RFC 6761 sections 6.2 and 6.5 ask applications to treat them like any
-    /// other name. SES's own answer decides there.
+    /// other name. For them, SES's own answer decides.
     private static let privateNames: Set<Substring> = [
         "local", "localhost", "invalid", "onion", "alt", "internal", "home", "corp", "localdomain", "lan", "intranet",
     ]

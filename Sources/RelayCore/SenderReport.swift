@@ -1,13 +1,13 @@
 /// Whether the senders of messages are told about failures by mail (RFC 3461).
 public enum SenderReports: Hashable, Sendable {
     case off
-    /// About deliveries that failed or were suppressed in the relay.
+    /// Senders are told about deliveries that failed or were suppressed in the relay.
     case ofFailures
-    /// Also about bounces that SES reports.
+    /// Senders are also told about bounces and rejections that SES reports.
     case ofFailuresAndEvents
 }
 
-/// A recipient that a message did not reach, and whose sender has not been told yet.
+/// A recipient that a message did not reach. The message's sender has not been told so yet.
 public struct UndeliveredRecipient: Hashable, Sendable {
     /// The address of the recipient, as in the envelope.
     public var address: String
@@ -41,10 +41,11 @@ public struct DueSenderReport: Sendable {
         self.recipients = recipients
     }
 
-    /// A report waits until all deliveries of its message have ended, so that there is one report for all recipients;
-    /// but it waits no longer than this.
+    /// A report waits until all deliveries of its message have ended, so that there is one report for all recipients.
+    /// It waits no longer than this.
     public static let longestWait = Duration.seconds(3600)
-    /// Failures within this time of each other are put into one report.
+    /// A report waits at least this long after the last failure, so that failures in quick succession are put into one
+    /// report.
     public static let shortestWait = Duration.seconds(2)
 }
 
@@ -53,21 +54,22 @@ public enum SenderReportAcceptance: Hashable, Sendable {
     case accepted
     /// Another process has told the sender about one of the recipients: check again which reports are due.
     case overtaken
-    /// There is no space for it.
+    /// There is no space for the report.
     case refused(Refusal)
 }
 
-/// What senders are still to be told. The transaction that records the failure adds the row, so no failure is
-/// forgotten.
+/// Stores the failures that senders have not been told about yet. The transaction that records a failure also adds its
+/// row here, so no failure is forgotten.
 ///
 /// There are no reports for a null reverse-path, for a message that is itself an automatic reply or a report
 /// (``Submission/isAutomatic``), or for messages that an operator dropped.
 public protocol SenderReportStore: Sendable {
-    /// May change at any time. While it is `off`, nothing is recorded.
+    /// Which failures senders are told about. It can change at any time. While it is `off`, no failure is recorded for
+    /// a report.
     var senderReports: SenderReports { get nonmutating set }
     /// The due reports, at most `limit`, oldest first.
     func dueSenderReports(limit: Int, now: Timestamp) async throws -> [DueSenderReport]
-    /// When the next report becomes due; nil if none waits.
+    /// The earliest time at which a waiting report can become due; nil if none waits.
     func nextSenderReport() async throws -> Timestamp?
     /// Queues a report and removes its recipients' rows, in one transaction, so each failure is reported once. The
     /// report counts for no key's rate, cap or usage. Nothing is stored if another process was faster.

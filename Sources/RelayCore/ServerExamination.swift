@@ -2,7 +2,7 @@
 public struct ServerExamination: Hashable, Sendable {
     /// A standby that receives the server's log.
     public struct Replica: Hashable, Sendable {
-        /// Its `application_name`.
+        /// The standby's `application_name`.
         public var name: String
         /// `sync`, `quorum`, `potential` or `async`; empty if the user is not allowed to see it.
         public var syncState: String
@@ -12,7 +12,7 @@ public struct ServerExamination: Hashable, Sendable {
             self.syncState = syncState
         }
 
-        /// Whether commits wait for it.
+        /// Whether commits wait for this standby.
         public var isSynchronous: Bool { syncState == "sync" || syncState == "quorum" }
     }
 
@@ -20,7 +20,7 @@ public struct ServerExamination: Hashable, Sendable {
     public struct Slot: Hashable, Sendable {
         /// The name of the slot (`slot_name` in `pg_replication_slots`).
         public var name: String
-        /// The octets of the write-ahead log that the server keeps for it.
+        /// The octets of the write-ahead log that the server keeps for the slot.
         public var retainedBytes: Int64
 
         public init(name: String, retainedBytes: Int64) {
@@ -44,7 +44,7 @@ public struct ServerExamination: Hashable, Sendable {
 
     /// Host and port of the server that was examined; empty if they are not known.
     public var server = ""
-    /// All servers that the setting names, as they were found.
+    /// All servers that the setting `database` names, and the states in which they were found.
     public var servers: [DatabaseServer] = []
     /// The value of `server_version_num`: 150018 for 15.18.
     public var version: Int
@@ -54,7 +54,7 @@ public struct ServerExamination: Hashable, Sendable {
     public var replicas: [Replica]
     /// The value of `synchronous_standby_names`; empty if commits wait for no standby.
     public var synchronousStandbyNames: String
-    /// `synchronous_commit` in a new session of the relay's user.
+    /// The value of `synchronous_commit` in a new session of the relay's user.
     public var synchronousCommit: String
     /// The age of the oldest snapshot that keeps vacuum from removing rows; nil if there is none.
     public var oldestSnapshotAge: Duration?
@@ -78,7 +78,7 @@ public struct ServerExamination: Hashable, Sendable {
     public var freeConnections: Int
     /// The version of the relay's tables; nil if there are none.
     public var schema: Int?
-    /// The version that this relay uses.
+    /// The version of the tables that this relay uses.
     public var knownSchema: Int
 
     public init(

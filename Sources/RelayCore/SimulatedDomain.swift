@@ -1,8 +1,8 @@
-/// A domain of a test key. Only the store knows it.
+/// A sending domain of test keys. It exists only in the store: SES does not know it.
 public struct SimulatedDomain: Hashable, Sendable {
     /// The name in lower case, as DNS writes it.
     public var name: String
-    /// When a key or an operator added it.
+    /// When a key or an operator added the domain.
     public var createdAt: Timestamp
     /// Nil if an operator added it.
     public var createdBy: KeyID?
@@ -30,7 +30,7 @@ public enum SimulatedDomainInsertion: Hashable, Sendable {
     case inserted
     /// There is a domain with this name. It stays as it is.
     case exists
-    /// There are already ``SimulatedDomain/most``.
+    /// There are already ``SimulatedDomain/most`` domains.
     case tooMany
 }
 
@@ -38,7 +38,7 @@ public enum SimulatedDomainInsertion: Hashable, Sendable {
 public protocol SimulatedDomainStore: Sendable {
     /// Adds a domain, unless one has its name or the limit is reached.
     func insert(_ domain: SimulatedDomain) async throws -> SimulatedDomainInsertion
-    /// Domains after `name`, in the order of the names' octets.
+    /// At most `limit` domains after `name`, in the order of the names' octets. A nil `name`: from the first domain.
     func simulatedDomains(after name: String?, limit: Int) async throws -> [SimulatedDomain]
     /// The domain with this name. Nil if there is none.
     func simulatedDomain(_ name: String) async throws -> SimulatedDomain?

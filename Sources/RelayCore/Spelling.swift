@@ -1,7 +1,7 @@
 /// Guesses which name a misspelled one was meant to be.
 package enum Spelling {
-    /// The candidate that `name` is a misspelling of, if one is close enough. A name that only lacks its section, or is
-    /// in the wrong section, counts as close.
+    /// The candidate that `name` is probably a misspelling of; nil if none is close enough. A name that only lacks its
+    /// section, or is in the wrong section, counts as close.
     package static func nearest(to name: String, among candidates: [String]) -> String? {
         let name = String(name.lowercased().prefix(80))
         let key = lastPart(name)
@@ -14,7 +14,8 @@ package enum Spelling {
 
     private static func lastPart(_ name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
 
-    /// The number of letters to insert, delete, change or swap with their neighbour (optimal string alignment).
+    /// The least number of letters to insert, delete, change or swap with their neighbour to turn `a` into `b` (optimal
+    /// string alignment).
     package static func distance(_ a: String, _ b: String) -> Int {
         let (a, b) = (Array(a.unicodeScalars), Array(b.unicodeScalars))
         var beforeLast: [Int] = []

@@ -28,7 +28,7 @@ public struct FeedbackCounts: Hashable, Sendable {
         }
     }
 
-    /// Adds the counts one by one.
+    /// The sum of each count of `a` and the same count of `b`.
     public static func + (a: FeedbackCounts, b: FeedbackCounts) -> FeedbackCounts {
         FeedbackCounts(
             deliveries: a.deliveries + b.deliveries, bounces: a.bounces + b.bounces,
@@ -38,8 +38,9 @@ public struct FeedbackCounts: Hashable, Sendable {
 
 /// A sender's standing with SES, which reviews accounts with many bounces and complaints and may pause them.
 ///
-/// SES counts hard bounces against the emails sent, and complaints against those delivered. Here both are counted
-/// against the emails that are known to have been delivered or bounced.
+/// SES counts hard bounces against the emails sent, and complaints against those delivered. Here hard bounces are
+/// counted against the emails that are known to have been delivered or to have bounced hard, and complaints against
+/// those that are known to have been delivered.
 public struct SendingStanding: Hashable, Sendable {
     /// The counts that the rates are computed from.
     public var counts: FeedbackCounts
@@ -51,14 +52,15 @@ public struct SendingStanding: Hashable, Sendable {
     public static let bounceThreshold = 0.05
     /// A review begins at 0.1 %.
     public static let complaintThreshold = 0.001
-    /// With fewer emails a rate says nothing: one bounce of ten emails is not a rate.
+    /// The fewest emails with a known outcome for which a rate is meaningful. One bounce among ten emails says nothing.
     public static let fewest = 100
 
     private var known: Int { counts.deliveries + counts.hardBounces }
 
-    /// Hard bounces per email whose outcome is known; nil if none is known.
+    /// Hard bounces per email that is known to have been delivered or to have bounced hard, 0 to 1; nil if there is no
+    /// such email.
     public var bounceRate: Double? { known == 0 ? nil : Double(counts.hardBounces) / Double(known) }
-    /// Complaints per email that was delivered; nil if none is known.
+    /// Complaints per email that is known to have been delivered, 0 to 1; nil if there is no such email.
     public var complaintRate: Double? {
         counts.deliveries == 0 ? nil : min(1, Double(counts.complaints) / Double(counts.deliveries))
     }

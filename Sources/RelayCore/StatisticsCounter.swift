@@ -18,7 +18,7 @@ public struct StatisticsCounter: Sendable {
             (a.key, a.kind, a.day) == (b.key, b.kind, b.day) && a.name.utf8.elementsEqual(b.name.utf8)
         }
 
-        // By octets, as databases compare them: Swift treats some different texts as equal.
+        // Names are compared by their octets, as in databases: Swift treats some different texts as equal.
         public func hash(into hasher: inout Hasher) {
             hasher.combine(key)
             hasher.combine(kind)
@@ -48,7 +48,7 @@ public struct StatisticsCounter: Sendable {
 
     /// Counts recipients of a message.
     ///
-    /// - Parameter time: when it happened. A time in the future counts as today.
+    /// - Parameter time: when the event happened. A time in the future counts as today.
     public mutating func count(
         _ kind: EventKind, recipients: Int = 1, of message: MessageFacts, at time: Timestamp, now: Timestamp
     ) {

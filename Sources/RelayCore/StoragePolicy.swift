@@ -1,8 +1,8 @@
 /// How much space is kept free on the store's disk, and how much of it simulated sends may use. All sizes are in
 /// octets.
 ///
-/// If space runs out, mail of test keys is refused first, then large messages. Small live mail is accepted as long as
-/// there is any space, because a person may wait for it.
+/// If space runs out, mail of test keys is refused first, then large messages of live keys. Small live mail is accepted
+/// as long as there is any space, because a person may wait for it.
 public struct StoragePolicy: Hashable, Sendable {
     /// With less free space than this, only small messages of live keys are accepted.
     public var reserve: Int
@@ -21,7 +21,7 @@ public struct StoragePolicy: Hashable, Sendable {
     /// A policy that keeps nothing free and limits nothing.
     public static let unlimited = StoragePolicy(reserve: 0, reserveTest: 0, simulatedSize: .max)
 
-    /// The largest message that is still accepted from live keys when the reserve is used.
+    /// The size of the largest message that is still accepted from live keys when less than `reserve` is free.
     public static let smallMessage = 128 << 10
 
     /// Why a message is refused now, with the reason ``RefusalReason/storage``; nil if it is accepted.

@@ -25,14 +25,14 @@ public protocol KeyAdministration: Sendable {
     func keyRecord(_ id: KeyID, now: Timestamp) async throws -> KeyRecord?
     /// All keys in the order of their creation, oldest first.
     func keyRecords(includingRevoked: Bool, now: Timestamp) async throws -> [KeyRecord]
-    /// One page of the list of keys, newest first. The time does not grow with the number of keys, except in a search
-    /// for text.
+    /// One page of the list of keys, newest first. The query does not take longer if there are more keys, except in a
+    /// search for text.
     func keyRecords(_ filter: KeyFilter, now: Timestamp) async throws -> [KeyRecord]
     /// These keys' use per day, in the last `days` UTC days including today, earliest first. Days without any use are
     /// left out.
     func use(of keys: [KeyID], days: Int, now: Timestamp) async throws -> [KeyID: [KeyDay]]
-    /// Changes a key's rules (name, scopes, limits, domains, networks, repeats, expiry), starting from the rules at
-    /// that moment. Throws ``StoreError/noSuchKey(_:)``.
+    /// Changes a key's rules (name, scopes, limits, domains, networks, repeats, expiry, webhooks for all), starting
+    /// from the rules that are stored at that moment. Throws ``StoreError/noSuchKey(_:)``.
     func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws
     /// Sets a new digest. The previous one is accepted until `previousUntil`.
     func rotateKey(_ id: KeyID, digest: KeyDigest, previousUntil: Timestamp) async throws
@@ -49,17 +49,17 @@ public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStor
     MessageRecords, FeedbackStore, SuppressionStore, SenderReportStore, WebhookStore, OperatorSessionStore,
     TemplateStore, StatisticsStore, SimulatedDomainStore
 {
-    /// How much space is kept free, and how much simulated bodies may use. May change at any time.
+    /// How much space is kept free, and how much simulated bodies may use. It can change at any time.
     var storage: StoragePolicy { get nonmutating set }
     /// Rewrites a value that is already stored, and syncs it. Throws a ``StoreError`` if the store can't be written at
     /// the moment.
     func checkWritable() async throws
-    /// Returns when both the store's writers and its readers have had a turn. This is a sign of life, even while the
-    /// database can't be used.
+    /// Returns when a writer and a reader of the store have each had a turn. This shows that the store still processes
+    /// its work, even while the database can't be used.
     func turn() async
     /// The version of the current tables. Throws a ``StoreError`` if the store can't be read at the moment.
     func schemaVersion() async throws -> Int
-    /// The envelope senders of a key's newest messages, taken from at most `limit` messages. Each occurs once, the
+    /// The envelope senders of a key's newest messages, of which at most `limit` are examined. Each occurs once, the
     /// latest first. The null reverse-path is left out.
     func recentSenders(of key: KeyID, amongLast limit: Int) async throws -> [String]
     /// The relays on this store, by number. Empty for a store that only one relay uses.
@@ -87,11 +87,11 @@ extension KeyDirectoryStore {
 
 /// The result for one submission of a batch.
 public enum Acceptance: Sendable, Hashable {
-    /// It is stored, under the submission's own id.
+    /// The message is stored, under the submission's own id.
     case accepted
-    /// It had been accepted already, under this id: the client sent it earlier, within ``Fingerprint/memory``.
+    /// The message had been accepted already, under this id: the client sent it earlier, within ``Fingerprint/memory``.
     case repeated(MessageID)
-    /// The decision that ``AcceptanceLedger`` makes within the transaction.
+    /// The message is refused, as ``AcceptanceLedger`` decides within the transaction.
     case refused(Refusal)
 }
 
@@ -102,14 +102,15 @@ public protocol SubmissionStore: Sendable {
     /// of space (``RefusalReason/storage``), it is deleted.
     ///
     /// Returns at once. `completion` is called once, on a thread of the store, when the batch is synced to disk, or
-    /// with the ``StoreError`` because of which nothing of it was stored. It is a completion and not `async`, because
-    /// an event loop waits for an acceptance, and a task between the two would wake a thread each way.
+    /// with the ``StoreError`` because of which nothing of the batch was stored. The function is not `async`, because
+    /// an event loop waits for the result: a task between the event loop and the store would wake a thread in each
+    /// direction.
     func accept(
         _ batch: [Submission], now: Timestamp, completion: @escaping @Sendable (Result<[Acceptance], any Error>) -> Void
     )
 
-    /// What was accepted under these fingerprints of an ``Idempotency`` within ``Fingerprint/memory`` of `now`.
-    /// Fingerprints without a request are left out.
+    /// The requests that were accepted under these fingerprints of an ``Idempotency`` at most ``Fingerprint/memory``
+    /// before `now`, or after `now` if a clock was ahead. Fingerprints without a request are left out.
     func requests(
         under fingerprints: [Fingerprint], now: Timestamp
     ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest]
@@ -120,20 +121,20 @@ public protocol SubmissionStore: Sendable {
     /// Deletes a finished body that no row refers to, because its submission was refused.
     func discard(_ body: SpooledBody) async
 
-    /// Whether a message of this size would be refused for lack of space (``StoragePolicy``), as far as the store knows
-    /// at the moment. It allows an early answer, so that the client does not send the message in vain. Returns at once.
-    /// The final decision is made by ``accept(_:now:completion:)``.
+    /// Why a message of this size would be refused for lack of space (``StoragePolicy``), as far as the store knows at
+    /// the moment; nil if it would be accepted. The result allows an early answer, so that the client does not send the
+    /// message in vain. Returns at once. The final decision is made by ``accept(_:now:completion:)``.
     func refusalOfSpace(for environment: Environment, size: Int) -> Refusal?
 
     /// A number for message ids that no other live instance on this store has. It changes if this process has lost its
-    /// number, so read it for each id. Cheap, from any thread.
+    /// number, so read it for each id. Reading it is cheap, and allowed from any thread.
     var instance: Int64 { get }
 
-    /// The key for hashing contents, by which a repeated message is recognised. It is random, and the same in all
-    /// relays on this store. Nil for a store that recognises no repeats.
+    /// The key for hashing contents; a repeated message is recognised by its hash. The key is random, and the same in
+    /// all relays on this store. Nil for a store that recognises no repeats.
     var repeatKey: RepeatKey? { get }
 
-    /// The message with the greatest id at the time when the store was opened.
+    /// The message with the greatest id at the time when the store was opened; nil if there was none.
     var newestMessage: MessageID? { get }
 
     /// The rates of keys, if several relays share them. Nil: this process alone decides.
@@ -160,8 +161,8 @@ extension SubmissionStore {
     }
 }
 
-/// A body that is being written to disk. Calls come one after the other; exactly one of `finish` and `discard` is the
-/// last.
+/// A body that is being written to disk. Its functions are called one after the other. The last call is either `finish`
+/// or `discard`.
 public protocol SpoolFile: Sendable {
     /// Adds bytes to the end.
     func append(_ bytes: [UInt8]) async throws
@@ -178,7 +179,7 @@ public protocol StoredBody: Sendable {
     /// At most `count` bytes from `offset`; empty only at the end.
     func read(at offset: Int, count: Int) async throws -> [UInt8]
     /// Whether bytes that were read may still be sent. Check this right before sending: time may have passed since the
-    /// read. Cheap, from any thread.
+    /// read. Reading the property is cheap, and allowed from any thread.
     var mayBeSent: Bool { get }
 }
 
@@ -215,49 +216,53 @@ public struct DeliveryClaim: Sendable {
 
 /// The queue as a worker uses it.
 public protocol DeliveryQueue: Sendable {
-    /// Claims due deliveries of a lane under a lease, at most `limit`. The keys take turns: each key with due
-    /// deliveries gives one per round, oldest first. It stops at the limit, or when the deliveries have `recipients`
-    /// recipients together, or more with the last one. The result may include small bodies.
+    /// Claims due deliveries of a lane under a lease, at most `limit`. The keys take turns: in each round, each key
+    /// with due deliveries contributes its oldest one. The claim stops at `limit`, or with the delivery that brings the
+    /// total number of recipients to `recipients` or more. The result can include the bytes of small messages
+    /// (`ClaimedDelivery/body`).
     ///
-    /// Suppressed recipients are removed permanently: each gets the event `suppressed`. A delivery without any other
-    /// recipient ends in the same transaction.
+    /// Suppressed recipients are removed permanently: each gets the event `suppressed`. A delivery that has only
+    /// suppressed recipients ends in the same transaction.
     func claim(
         lane: Lane, limit: Int, recipients: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> DeliveryClaim
     /// Extends the lease of deliveries that this process holds.
     func extendLease(_ deliveries: [DeliveryID], until: Timestamp) async throws
-    /// Records a batch of outcomes in one transaction, synced. The outcome of a delivery that another relay has taken
-    /// in the meantime is ignored.
+    /// Records a batch of outcomes in one transaction, which is synced to disk. If this relay no longer holds a
+    /// delivery, its outcome is ignored, except that a message that was sent is recorded as sent.
     func settle(_ batch: [Settlement]) async throws
-    /// Returns deliveries to the queue whose lease has expired or whose holder is known to be gone. Of the deliveries
-    /// that this process holds, only the lane's own ones: the lane knows which of them it is still working on. A live
-    /// delivery that may have been sent is marked as maybe-duplicate. Returns how many there were.
+    /// Returns deliveries to the queue if their lease has expired or their holder is known to be gone. Of the
+    /// deliveries that this process holds, only those of `lane` are returned: only their own lane knows on which of
+    /// them it is still working. Live deliveries are marked as possible duplicates, because they may have been sent.
+    /// Returns the number of deliveries.
     func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int
     /// When the next queued delivery of the lane becomes due; nil if none is queued.
     func nextDue(lane: Lane) async throws -> Timestamp?
     /// The body of a message. Throws ``StoreError/noSuchMessage(_:)``, or ``StoreError/bodyGone(_:)`` if it is no
     /// longer kept.
     func body(of message: MessageID) async throws -> any StoredBody
-    /// Stores a lane's status for `status` and the operator's page.
+    /// Stores a lane's status for the command `status` and the operator's page.
     func record(_ status: LaneStatus) async throws
-    /// Makes queued deliveries of the lane due at once if they are due later than `latest`, except those that wait for
-    /// their scheduled time. No other delivery waits that long, unless the clock was set back. Returns how many there
-    /// were.
+    /// Makes queued deliveries of the lane due at once if they are due later than `latest`. Deliveries that wait for
+    /// their scheduled time are left unchanged. A delivery that is not scheduled is due so late only if the clock was
+    /// set back. Returns the number of deliveries that were changed.
     func bringForward(lane: Lane, dueAfter latest: Timestamp, now: Timestamp) async throws -> Int
     /// False if this process could not renew its place in the store for so long that other relays may take the
-    /// deliveries that it has claimed. It must then not send any of them, and must not claim more. Cheap, from any
-    /// thread.
+    /// deliveries that it has claimed. The process must then not send any of these deliveries, and must not claim more.
+    /// Reading the property is cheap, and allowed from any thread.
     var ownsClaims: Bool { get }
     /// Whether this process may still send a delivery that it has claimed. False if ``ownsClaims`` is false, or if the
-    /// delivery was claimed in a place that this process has lost, even if it has a new place by now. Cheap, from any
-    /// thread.
+    /// delivery was claimed in a place that this process has lost, even if it has a new place by now. The call is
+    /// cheap, and allowed from any thread.
     func owns(_ delivery: ClaimedDelivery) -> Bool
     /// This process's place among the relays that share the queue, a number that is never used twice. Nil if it has
-    /// none at present, or if only one relay uses the queue. Cheap, from any thread.
+    /// none at present, or if only one relay uses the queue. Reading the property is cheap, and allowed from any
+    /// thread.
     var place: Int64? { get }
-    /// The part of the account's rate that this process may use. It can change at any time. Cheap, from any thread.
+    /// The part of the account's rate that this process may use. It can change at any time. Reading it is cheap, and
+    /// allowed from any thread.
     var shareOfRate: RateShare { get }
-    /// How often to look for deliveries of relays that have stopped.
+    /// The time from one search for deliveries of relays that have stopped to the next.
     var reclaimInterval: Duration { get }
 }
 
@@ -267,14 +272,14 @@ extension DeliveryQueue {
     public func owns(_ delivery: ClaimedDelivery) -> Bool { ownsClaims }
     public var place: Int64? { nil }
     public var shareOfRate: RateShare { .whole }
-    /// Rarely, because only an expired lease can return a delivery.
+    /// The searches are rare, because a delivery can be returned only if its lease has expired.
     public var reclaimInterval: Duration { .seconds(30) }
 }
 
 /// What a key's holder may do with the key's messages after they were accepted.
 public protocol MessageCancellation: Sendable {
-    /// Cancels a message of which nothing is being sent yet, as ``Cancellation/decide(_:owner:deliveries:at:)``
-    /// decides, in one transaction, synced.
+    /// Cancels a message if ``Cancellation/decide(_:owner:deliveries:at:)`` allows it: no part of the message is being
+    /// sent or has ended. The decision and the change are made in one transaction, which is synced to disk.
     func cancel(_ cancellation: Cancellation, now: Timestamp) async throws -> CancelOutcome
 }
 
@@ -283,11 +288,11 @@ public protocol MessageRecords: Sendable {
     /// The messages, newest first. A message that is scheduled for later than `now` has the state
     /// ``MessageState/scheduled``.
     func messages(_ filter: MessageFilter, now: Timestamp) async throws -> [MessageRecord]
-    /// One page of that list. At most `most` messages are examined, or up to one page of the store more, so it takes a
-    /// limited time even if few or no messages satisfy the filter.
+    /// One page of the list that `messages(_:now:)` returns. At most `most` messages are examined, plus up to one
+    /// page of the store. So the call takes a limited time even if few or no messages satisfy the filter.
     func messagePage(_ filter: MessageFilter, lookingAt most: Int, now: Timestamp) async throws -> MessagePage
-    /// Adds a limited number of messages that have arrived since to the index of words (``MessageFilter/words``).
-    /// Returns how many deliveries are left at least; 0: all are in the index.
+    /// Adds messages that are not in the index of words yet (``MessageFilter/words``), a limited number at a time.
+    /// Returns a lower bound of the number of deliveries that are still missing; 0 if all are in the index.
     func indexWords() async throws -> Int
     /// The body of a message. Throws ``StoreError/noSuchMessage(_:)``, or ``StoreError/bodyGone(_:)`` if it is no
     /// longer kept.
@@ -295,13 +300,14 @@ public protocol MessageRecords: Sendable {
     /// A summary of the queue at the time `now`.
     func queueStatus(now: Timestamp) async throws -> QueueStatus
     /// The messages that satisfy the filter and that `operatorAction` would change, newest first. Throws
-    /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and ``StoreError/bodyGone(_:)`` if a single
-    /// named message can't be sent again. `progress` is called with the number of messages found so far.
+    /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and ``StoreError/bodyGone(_:)`` if the filter
+    /// has the id of only one message and this message can't be sent again. `progress` is called with the number of
+    /// messages found so far.
     func matching(
         _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID]
     /// Applies an operator's action to these messages, at most ``OperatorAction/batch`` of them, in one transaction. A
-    /// running relay never waits for it long. Returns how many deliveries changed.
+    /// running relay never waits long for this transaction. Returns how many deliveries changed.
     func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int
     /// Deletes a limited number of records that the retention settings no longer keep. Returns whether there are more.
     func prune(_ retention: Retention, now: Timestamp) async throws -> Bool
@@ -325,8 +331,8 @@ extension MessageRecords {
 
 /// An operator's action on messages.
 public enum OperatorAction: Hashable, Sendable {
-    /// failed → queued, due now or at the scheduled time, with its attempts counted from 0 again. A delivery that an
-    /// operator dropped is included only if `dropped` is true.
+    /// failed → queued, due now or at the scheduled time. The give-up time and the pauses between attempts start from
+    /// the beginning. A delivery that an operator dropped is included only if `dropped` is true.
     case retry(dropped: Bool)
     /// queued → held.
     case hold
@@ -347,11 +353,12 @@ public let gaveUpReason = "gave up after"
 
 /// How long ended messages are kept.
 public struct Retention: Hashable, Sendable {
-    /// For the records of sent messages. Their bodies are deleted as soon as they are sent.
+    /// How long the records of sent messages are kept. The bodies of these messages are deleted as soon as they are
+    /// sent.
     public var sent: Duration
-    /// For simulated sends, with bodies.
+    /// How long messages of simulated sends are kept, with their bodies.
     public var simulated: Duration
-    /// For failed, cancelled and suppressed messages, with bodies.
+    /// How long failed, cancelled and suppressed messages are kept, with the bodies that they still have.
     public var failed: Duration
 
     public init(

@@ -1,7 +1,7 @@
 /// A value of a row that is copied from one store to another.
 public enum CopiedValue: Hashable, Sendable {
     case null
-    /// Numbers, times in milliseconds since 1970, and booleans as 1 or 0.
+    /// A whole number, a time in milliseconds since 1970, or a boolean as 1 or 0.
     case integer(Int64)
     case real(Double)
     case text(String)
@@ -13,7 +13,7 @@ public enum CopiedValue: Hashable, Sendable {
 /// Data that is not listed here is not copied: operators' sessions, which end within hours; the momentary state of
 /// relays; and data that a store derives from the rest, such as the index of words.
 public enum CopiedTable: String, CaseIterable, Sendable {
-    /// The first table: its content identifies a copy as one of the same store.
+    /// The first table. Its content identifies the store: an unfinished copy of a store has the same content.
     case repeatKey = "repeat_key"
     case key, usage
     case feedbackByDay = "feedback_by_day"
@@ -65,10 +65,10 @@ public enum CopiedTable: String, CaseIterable, Sendable {
         }
     }
 
-    /// The most rows in memory: rows of some tables are large.
+    /// The most rows that are in memory at a time; fewer for a table with large rows.
     var largestBatch: Int { self == .templateVersion ? 10 : .max }
 
-    /// The columns in the order of a row's values. A name alone stands for a number.
+    /// The columns in the order of a row's values. A column that is written as a name alone has whole numbers.
     public var columns: [Column] {
         switch self {
         case .repeatKey: [.octets("bytes"), "former_until"]
@@ -93,7 +93,8 @@ public enum CopiedTable: String, CaseIterable, Sendable {
             ]
         case .tag: [.text("key"), .text("tag"), "message"]
         case .delivery:
-            // Without the holder: no relay is running, so the next relay takes up deliveries that were being sent.
+            // The holder is not copied: no relay is running, so the next relay that starts takes over deliveries that
+            // were being sent.
             [
                 "id", "message", .text("key"), .text("lane"), .text("recipients"), .text("state"), "attempts", "pauses",
                 "next_attempt_at",
@@ -160,27 +161,29 @@ public protocol CopyableStore: Sendable {
     ///
     /// - Throws: ``StoreError/unavailable(_:)`` if a relay is using it, or if it is itself an unfinished copy.
     func holdForCopy() async throws
-    /// Throws if the hold was lost, because rows that were read since ``holdForCopy()`` may then not belong together.
+    /// Throws if the hold was lost. Rows that were read since ``holdForCopy()`` may then not belong together.
     func checkHold() async throws
     /// The number of rows of a table.
     func count(of table: CopiedTable) async throws -> Int
-    /// At most `limit` rows after the one with this key, in the order of their keys. Both stores use the same order.
+    /// At most `limit` rows after the one with this key, in the order of their keys; nil: from the first row. Both
+    /// stores use the same order.
     func rows(of table: CopiedTable, after key: [CopiedValue]?, limit: Int) async throws -> [[CopiedValue]]
-    /// At most `limit` messages after this one whose bytes are kept, in order.
+    /// At most `limit` messages after this one whose bytes are kept, in the order of their ids; nil: from the first
+    /// message.
     func messagesWithBody(after message: MessageID?, limit: Int) async throws -> [MessageID]
     /// The body of a message.
     func body(of message: MessageID) async throws -> any StoredBody
 
     // MARK: The store that is copied to
 
-    /// From now on the store is an unfinished copy, on which no relay starts. It belongs to this copy: another copy
-    /// that is in progress can no longer write.
+    /// From now on the store is an unfinished copy, on which no relay starts. If another copy to this store is in
+    /// progress, either that copy can no longer write, or this function throws.
     ///
-    /// - Throws: ``StoreError/unavailable(_:)`` if a relay is using it, or if it contains anything other than an
-    ///   unfinished copy of the store with this key.
+    /// - Throws: ``StoreError/unavailable(_:)`` if a relay is using the store, or if it contains anything other than an
+    ///   unfinished copy of the store with this `repeatKey`.
     func beginCopy(of repeatKey: [CopiedValue]) async throws
-    /// Replaces all rows after the key `after`, up to and including the key `last`. Nil: from the first row, or to the
-    /// last.
+    /// Replaces all rows after the key `after`, up to and including the key `last`. If `after` is nil, from the first
+    /// row; if `last` is nil, to the last row.
     func replace(
         _ rows: [[CopiedValue]], of table: CopiedTable, after key: [CopiedValue]?, through last: [CopiedValue]?
     ) async throws
@@ -188,12 +191,13 @@ public protocol CopyableStore: Sendable {
     func completeBodies(among messages: [MessageID]) async throws -> Set<MessageID>
     /// Adds the bytes of messages. Replaces bytes that exist already.
     func insert(_ bodies: [(message: MessageID, body: any StoredBody)]) async throws
-    /// Deletes the bytes of all messages after `after`, up to and including `last`, except those of `kept`.
+    /// Deletes the bytes of all messages after `after`, up to and including `last`, except those of `kept`. If `after`
+    /// is nil, from the first message; if `last` is nil, to the last message.
     func removeBodies(after message: MessageID?, through last: MessageID?, but kept: [MessageID]) async throws
     /// The copy is complete: from now on a relay may start on it.
     func finishCopy() async throws
 
-    /// Closes the store, which also ends the hold. Blocks.
+    /// Closes the store, which also ends the hold. Blocks until the store is closed.
     func close() throws
 }
 
@@ -207,12 +211,12 @@ public struct StoreCopy: Sendable {
     private let target: any CopyableStore
     private let batch: Int
 
-    /// The most octets of bodies in memory, not counting the last one that is added.
+    /// The most octets of bodies in memory, not counting the last body that is added.
     static let bodyOctets = 4 << 20
-    /// How many messages are searched for bodies at a time.
+    /// How many messages with bodies are looked up at a time.
     static let bodyBatch = 100
 
-    /// - Parameter batch: the rows in one transaction; at least 1.
+    /// - Parameter batch: the most rows in one transaction; at least 1.
     public init(from source: any CopyableStore, to target: any CopyableStore, batch: Int = 1000) {
         self.source = source
         self.target = target
@@ -221,11 +225,11 @@ public struct StoreCopy: Sendable {
 
     /// The progress of a copy.
     public struct Progress: Sendable {
-        /// The table; nil while bodies are copied.
+        /// The table that is being copied; nil while bodies are copied.
         public var table: CopiedTable?
-        /// How many rows or bodies have been copied.
+        /// How many of the table's rows, or how many bodies, have been copied or were there already.
         public var done: Int
-        /// The number of rows; nil if it is not known.
+        /// The number of the table's rows; nil while bodies are copied, because their number is not known.
         public var all: Int?
     }
 
@@ -241,7 +245,7 @@ public struct StoreCopy: Sendable {
         public var bodiesKept = 0
     }
 
-    /// Copies from a store after ``CopyableStore/holdForCopy()``.
+    /// Copies the source into the target. Call ``CopyableStore/holdForCopy()`` on the source before.
     ///
     /// - Throws: ``StoreError``.
     public func run(_ report: @Sendable (Progress) -> Void = { _ in }) async throws -> Result {
@@ -264,7 +268,7 @@ public struct StoreCopy: Sendable {
         let all = try await source.count(of: table)
         let batch = min(batch, table.largestBatch)
         var key: [CopiedValue]?
-        // Whether the target may have rows after the key.
+        // Whether it is possible that the target has rows after the key.
         var mayHold = true
         var done = 0
         while true {

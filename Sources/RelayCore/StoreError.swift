@@ -15,7 +15,7 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The message exists, but its bytes are no longer kept.
     case bodyGone(MessageID)
     /// A connection was lost while the transaction was being committed, and it could not be determined in time whether
-    /// it was committed.
+    /// the transaction was committed.
     case inDoubt
     /// This relay's number on the store has expired, and another relay may have it. Decisions under that number are
     /// invalid.

@@ -6,7 +6,7 @@ public struct SubmissionOptions: Hashable, Sendable {
     public var scheduledAt: Timestamp?
     /// How a repeated request of the client is recognised. Nil: only by the message itself.
     public var idempotency: Idempotency?
-    /// The template that it was made from, with its version; nil: none.
+    /// The template that the message was made from, with its version; nil: none.
     public var template: TemplateReference?
 
     public init(
@@ -20,14 +20,14 @@ public struct SubmissionOptions: Hashable, Sendable {
     }
 }
 
-/// Identifies a client's repeated request, for ``Fingerprint/memory`` after it was accepted.
+/// Identifies a client's repeated request, for ``Fingerprint/memory`` after the first one was accepted.
 ///
-/// The client says which requests are the same, whatever their messages contain. So this applies even if the key does
-/// not detect repeats, and even if the message has failed or been cancelled since.
+/// The client says which requests are the same, whatever their messages contain. So a repeated request is recognised
+/// even if the API key does not detect repeats, and even if the message has failed or been cancelled since.
 public struct Idempotency: Hashable, Sendable {
     /// The fingerprint of the key and the client's idempotency key: ``Fingerprint/init(key:request:part:)``.
     public var request: Fingerprint
-    /// The fingerprint of this email within a batch; nil if the request is this email.
+    /// The fingerprint of this email within a batch; nil if the request is for this email alone.
     public var part: Fingerprint?
     /// 16 octets of a digest of the whole request. Two requests with the same fingerprint must have the same digest.
     public var content: [UInt8]
@@ -43,9 +43,9 @@ public struct Idempotency: Hashable, Sendable {
 ///
 /// All members must be passed to the store in one call.
 public struct SubmissionBatch: Hashable, Sendable {
-    /// The id of one of its messages, which identifies the batch.
+    /// The id of one of the batch's messages, which identifies the batch.
     public var first: MessageID
-    /// The emails (recipients) of all its messages together.
+    /// The emails (recipients) of all messages of the batch together.
     public var emails: Int
 
     public init(first: MessageID, emails: Int) {

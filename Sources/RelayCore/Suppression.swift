@@ -4,7 +4,7 @@ public enum SuppressionReason: String, CaseIterable, Sendable, Hashable {
     case hardBounce = "hard_bounce"
     /// The recipient has marked a message as spam.
     case complaint
-    /// A person has put it on the list.
+    /// A person has put the address on the list.
     case manual
 }
 
@@ -38,8 +38,8 @@ public struct Suppression: Hashable, Sendable {
         self.note = note.map { String($0.prefix(Suppression.longestNote)) }
     }
 
-    /// The form in which addresses are compared: ASCII letters in lower case, in both parts. The addresses in
-    /// complaints may have been changed on the way.
+    /// The form in which addresses are compared: ASCII letters in lower case, both before and after the `@`. On the way
+    /// back in a complaint, the case of an address may have changed.
     public static func matchKey(_ address: String) -> String {
         guard address.utf8.contains(where: { (0x41...0x5A).contains($0) }) else { return address }
         return String(decoding: address.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
@@ -81,9 +81,10 @@ public struct SuppressionFilter: Hashable, Sendable {
     public var environment: Environment?
     /// The reason of the entries; nil: any reason.
     public var reason: SuppressionReason?
-    /// A part of the address, in upper or lower case.
+    /// A part of the address; upper and lower case are not distinguished. Nil: any address.
     public var search: String?
-    /// Only entries after this one, in the order of the list. The next page begins there.
+    /// Only entries after this position, in the order of the list. To get the next page, use the last entry of this
+    /// page.
     public var after: Cursor?
     /// The most entries on one page.
     public var limit: Int
@@ -134,10 +135,10 @@ public enum SuppressionRemoval: Hashable, Sendable {
 public protocol SuppressionStore: Sendable {
     /// The entries by environment (live first) and address.
     func suppressions(_ filter: SuppressionFilter) async throws -> [Suppression]
-    /// The entry for an address, in upper or lower case.
+    /// The entry for an address; upper and lower case are not distinguished. Nil if there is none.
     func suppression(of address: String, in environment: Environment) async throws -> Suppression?
-    /// Adds entries, all or none. An address that is already on the list keeps its time, and the stronger of the two
-    /// reasons. Returns how many are new.
+    /// Adds entries, all or none. An address that is already on the list keeps its time and gets the weightier of the
+    /// two reasons (`Suppression/weightier(_:_:)`). Returns how many addresses are new.
     func add(_ suppressions: [Suppression]) async throws -> Int
     /// Removes an entry. Removes a complaint only if `evenComplaint` is true. This is decided in the transaction,
     /// because a complaint may arrive while a person looks at the entry.

@@ -54,7 +54,7 @@ public struct SuppressionFile: Sendable {
     public struct Mistake: Hashable, Sendable {
         /// The line, counted from 1.
         public var line: Int
-        /// What to change: a sentence without its full stop. It repeats no text of the file.
+        /// What is wrong with the line: a sentence without its full stop. It repeats no text of the file.
         public var explanation: String
         /// Whether the rest of the file can't be read.
         public var endsReading: Bool
@@ -85,7 +85,7 @@ public struct SuppressionFile: Sendable {
     private let defaults: Defaults
     private let canonical: @Sendable (String) -> Result<String, LineMistake>
     private var reader = CSV.Reader()
-    /// The columns; nil before the first record.
+    /// The columns of the file, in order; nil before the first record. An element is nil for a column that is ignored.
     private var columns: [SuppressionColumn?]?
     private var hasHeading = false
     private var isEnded = false
@@ -144,7 +144,7 @@ public struct SuppressionFile: Sendable {
 
     // MARK: The first line
 
-    /// Finds the columns. Returns what is wrong with the line that names them.
+    /// Sets the columns by the first line. Returns what is wrong with this line; nil if nothing is.
     private mutating func readHeading(_ cells: [String]) -> String? {
         let named = cells.map { SuppressionColumn(heading: CSV.unguarded($0)) }
         if cells.count == 1, let cell = cells.first, !cell.contains("@"),
@@ -209,7 +209,7 @@ public struct SuppressionFile: Sendable {
         }
         guard !address.isEmpty else { return .failure(LineMistake("the address is missing")) }
         return canonical(address).map { address in
-            // The initialiser checks the form and the length of its values.
+            // The initialiser puts the address into its normal form and shortens a long note.
             Suppression(
                 environment: entry.environment, address: address, reason: entry.reason, createdAt: entry.createdAt,
                 message: entry.message, note: entry.note)

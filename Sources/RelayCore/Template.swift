@@ -8,9 +8,9 @@ public struct Template: Hashable, Sendable, IdentifiedResource {
     public var id: TemplateID
     /// The owner, which decides which keys see the template (`Key.templateOwner`).
     public var owner: TemplateOwner
-    /// The name satisfies ``fault(ofName:)``.
+    /// The name, in which ``fault(ofName:)`` finds no fault.
     public var name: String
-    /// From 1. Each save that changes the content creates the next version.
+    /// The number of the version, from 1. Each save that changes the content creates the next version.
     public var version: Int
     /// The content of the version `version`.
     public var content: TemplateContent
@@ -61,7 +61,7 @@ public struct Template: Hashable, Sendable, IdentifiedResource {
         scalar == "\u{2028}" || scalar == "\u{2029}"
     }
 
-    /// The form in which names are compared: two names of an owner must differ in it.
+    /// The form in which names are compared: two names of an owner must differ in this form.
     public static func nameKey(_ name: String) -> String { name.lowercased() }
 }
 
@@ -81,7 +81,7 @@ extension Key {
 /// The way in which a request names a template: by its id, with or without a version.
 public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
     public var id: TemplateID
-    /// Nil: the latest version.
+    /// The number of the version; nil: the latest version.
     public var version: Int?
 
     public init(_ id: TemplateID, version: Int? = nil) {
@@ -95,7 +95,7 @@ public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
         guard let id = TemplateID(String(parts[0])) else { return nil }
         self.id = id
         guard parts.count == 2 else { return }
-        // Nine digits: a version is a 32-bit number in the store.
+        // At most nine digits, because a version is a 32-bit number in the store.
         guard (1...9).contains(parts[1].utf8.count), parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }),
             let version = Int(parts[1]), version > 0, parts[1].utf8.first != 0x30
         else { return nil }
@@ -107,7 +107,7 @@ public struct TemplateReference: Hashable, Sendable, CustomStringConvertible {
 
 /// The content of one version of a template.
 public struct TemplateContent: Hashable, Sendable {
-    /// With placeholders, like ``html`` and ``text``. Nil: the request must have a subject.
+    /// The subject. It can contain placeholders, like ``html`` and ``text``. Nil: the request must have a subject.
     public var subject: String?
     /// The HTML body. At least one of ``html`` and ``text`` is set.
     public var html: String?

@@ -3,7 +3,7 @@ public struct TemplateSummary: Hashable, Sendable {
     public var id: TemplateID
     /// The owner, which decides which keys see the template (`Key.templateOwner`).
     public var owner: TemplateOwner
-    /// The name, which satisfies `Template.fault(ofName:)`.
+    /// The name, in which `Template.fault(ofName:)` finds no fault.
     public var name: String
     /// The latest version.
     public var version: Int
@@ -60,18 +60,19 @@ public struct TemplateVersionSummary: Hashable, Sendable {
 
 /// Selects templates.
 public struct TemplateFilter: Hashable, Sendable {
-    /// Nil: of all owners.
+    /// Only templates of this owner; nil: of all owners.
     public var owner: TemplateOwner?
-    /// Only templates after this one, in the order of the list. The next page begins there.
+    /// Only templates after this position, in the order of the list. To get the next page, use the last template of
+    /// this page.
     public var after: Place?
-    /// The most templates, from 1.
+    /// The most templates that are returned, from 1.
     public var limit: Int
 
     /// A template's position in the list. The position stays valid when the template is renamed or deleted.
     public struct Place: Hashable, Sendable {
         /// The owner of the template. Lists are sorted by owner first.
         public var owner: TemplateOwner
-        /// The ``Template/nameKey(_:)`` of its name.
+        /// The ``Template/nameKey(_:)`` of the template's name.
         public var nameKey: String
 
         /// The position of this template in the list.
@@ -96,9 +97,9 @@ public struct TemplateFilter: Hashable, Sendable {
 /// The outcome of a request to add a template.
 public enum TemplateInsertion: Hashable, Sendable {
     case inserted
-    /// The owner has a template with this name, in upper or lower case.
+    /// The owner has another template with this name; upper and lower case are not distinguished.
     case nameTaken
-    /// The owner already has ``Template/mostOfOwner``.
+    /// The owner already has ``Template/mostOfOwner`` templates.
     case tooMany
 }
 
@@ -116,36 +117,36 @@ public enum TemplateSaving: Sendable {
 public protocol TemplateStore: Sendable {
     /// Adds a template as its version 1.
     func insert(_ template: Template) async throws -> TemplateInsertion
-    /// Shared templates first, then by the id of the key that owns them. Those of one owner are in the order of
-    /// ``Template/nameKey(_:)``, compared octet by octet.
+    /// The templates: shared ones first, then the others by the id of the key that owns them. The templates of one
+    /// owner are in the order of ``Template/nameKey(_:)``, compared octet by octet.
     func templates(_ filter: TemplateFilter) async throws -> [TemplateSummary]
     /// A template in the named version, or in the latest. Nil if there is none, or if the version is no longer kept.
     ///
-    /// - Parameter owner: nil: any owner.
+    /// - Parameter owner: the owner that the template must have; nil: any.
     func template(_ reference: TemplateReference, of owner: TemplateOwner?) async throws -> Template?
-    /// The latest version of the template with this name, in upper or lower case.
+    /// The latest version of the template with this name; upper and lower case are not distinguished. Nil if there is
+    /// none.
     func template(named name: String, of owner: TemplateOwner) async throws -> Template?
-    /// The kept versions below `version`, newest first.
+    /// At most `limit` kept versions below `version`, newest first; nil: from the latest.
     func versions(
         of id: TemplateID, before version: Int?, limit: Int
     ) async throws -> [TemplateVersionSummary]
-    /// Changes the name and content of the latest version, starting from its state at that moment. A changed content
-    /// creates the next version; the oldest beyond ``Template/keptVersions`` is deleted. All of this is one
-    /// transaction.
+    /// Changes the name and content of the latest version, starting from what is stored at that moment. A changed
+    /// content creates the next version. If there are then more than ``Template/keptVersions``, the oldest is deleted.
+    /// All of this is one transaction.
     ///
     /// - Parameters:
-    ///   - owner: nil: any owner.
+    ///   - owner: the owner that the template must have; nil: any.
     ///   - author: the key that saves; nil: an operator.
     ///   - change: must have no side effects, because it may run more than once. Only its changes of name and content
-    ///     are
-    ///     used.
+    ///     are used.
     func saveTemplate(
         _ id: TemplateID, of owner: TemplateOwner?, by author: KeyID?, now: Timestamp,
         _ change: @escaping @Sendable (inout Template) throws -> Void
     ) async throws -> TemplateSaving
     /// Deletes a template with all its versions. Returns false if there was none.
     ///
-    /// - Parameter owner: nil: any owner.
+    /// - Parameter owner: the owner that the template must have; nil: any.
     func deleteTemplate(_ id: TemplateID, of owner: TemplateOwner?) async throws -> Bool
 }
 
@@ -155,7 +156,7 @@ extension Template {
     /// - Parameter wanted: this template with another name or content.
     public func saved(as wanted: Template, by author: KeyID?, now: Timestamp) -> Template {
         var saved = self
-        // By octets: Swift treats two spellings of one character as equal.
+        // Names are compared by their octets: Swift treats two spellings of one character as equal.
         let isRenamed = !name.utf8.elementsEqual(wanted.name.utf8)
         guard isRenamed || content != wanted.content || !content.isSpelled(as: wanted.content) else { return saved }
         saved.name = wanted.name
@@ -180,7 +181,7 @@ extension TemplateContent {
 }
 
 extension TemplateOwner {
-    /// The text in a store: the key's id; empty: shared.
+    /// The text in a store: the key's id; empty for shared templates.
     package var stored: String {
         switch self {
         case .shared: ""
@@ -188,7 +189,7 @@ extension TemplateOwner {
         }
     }
 
-    /// Nil for text other than ``stored``.
+    /// Reads ``stored``. Nil for any other text.
     package init?(stored: String) {
         if stored.isEmpty {
             self = .shared

@@ -2,12 +2,12 @@ import StrictJSON
 
 /// A variable that a template declares.
 public struct TemplateVariable: Hashable, Sendable {
-    /// A dotted path such as `customer.name`. It satisfies ``fault(ofName:)``.
+    /// A dotted path such as `customer.name`. ``fault(ofName:)`` finds no fault in it.
     public var name: String
     /// The type that the default must have, and the value in a request.
     public var type: TemplateVariableType
-    /// Whether a request must provide it. A variable that is not required and not provided has its default, or is
-    /// empty.
+    /// Whether a request must provide a value. A variable that is not required and not provided has its default, or is
+    /// empty if it has no default.
     public var isRequired: Bool
     /// The default, of the type ``type``. Nil: none.
     public var defaultValue: TemplateValue?
@@ -83,7 +83,7 @@ public struct TemplateValue: Hashable, Sendable {
         self.json = json
     }
 
-    /// The text that replaces a placeholder: a number as it is written, `true` or `false`.
+    /// The text that replaces a placeholder: a string, a number as it was written, `true` or `false`.
     public var octets: ArraySlice<UInt8> {
         switch json {
         case .string(let text): text.utf8

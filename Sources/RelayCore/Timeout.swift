@@ -7,7 +7,7 @@ public func within<T: Sendable>(_ time: Duration, _ work: @escaping @Sendable ()
     let first = First<T?>()
     let working = Task { first.take(await work()) }
     let timer = Task {
-        // Cancelled when the work is done. Then no caller waits any more.
+        // The sleep is cancelled when the work is done. The nil below then has no effect.
         try? await Task.sleep(for: time)
         first.take(nil)
     }

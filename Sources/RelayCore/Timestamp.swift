@@ -1,6 +1,6 @@
 /// A moment in UTC, in milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
-/// Wall-clock time. It is stored and compared across processes, so it may step when the machine's clock does.
+/// It is wall-clock time, which can be stored and compared across processes, but steps when the machine's clock does.
 public struct Timestamp: Hashable, Comparable, Sendable {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64
@@ -141,8 +141,8 @@ extension Timestamp: CustomStringConvertible {
     public var description: String { rfc3339 }
 }
 
-/// Writes a time's text directly into its place. Each message has one or two, and a String for each number would cost
-/// more than everything else.
+/// Writes the text of a time directly into a string's buffer. Each message has one or two such texts, and a String for
+/// each number in them would cost more than everything else.
 private struct TextWriter {
     private let buffer: UnsafeMutableBufferPointer<UInt8>
     private(set) var count = 0
@@ -155,7 +155,8 @@ private struct TextWriter {
         }
     }
 
-    /// Writes a number with at least this many digits. A year has at most 9 digits and a sign.
+    /// Writes a number with at least this many digits. A year has at most 9 digits and a sign, so it fits into the
+    /// buffer.
     mutating func write(_ number: Int, width: Int) {
         if number < 0 { write(UInt8(ascii: "-")) }
         write(digits: number.magnitude, width: width)

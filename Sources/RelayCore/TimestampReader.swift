@@ -136,7 +136,7 @@ private struct TimeReader {
         return count > 0 ? value : nil
     }
 
-    /// The offset in minutes ahead of UTC.
+    /// The offset in minutes ahead of UTC; nil if there is none.
     mutating func offset3339() -> Int? {
         if take("Z") || take("z") { return 0 }
         guard let sign = sign(), let hours = number(digits: 2), take(":"), let minutes = number(digits: 2),
@@ -145,7 +145,8 @@ private struct TimeReader {
         return sign * (hours * 60 + minutes)
     }
 
-    /// The offset in minutes ahead of UTC: four digits, or a name of RFC 5322 section 4.3.
+    /// The offset in minutes ahead of UTC, from four digits or from a name of RFC 5322 section 4.3; nil if there is
+    /// none.
     mutating func offset5322() -> Int? {
         if let sign = sign() {
             guard let hours = number(digits: 2), let minutes = number(digits: 2), hours < 24, minutes < 60 else {
@@ -162,7 +163,7 @@ private struct TimeReader {
 
     private mutating func sign() -> Int? { take("+") ? 1 : take("-") ? -1 : nil }
 
-    /// The index of the name at this position, in upper or lower case.
+    /// Skips the name at this position, in upper or lower case. Returns its index in `names`; nil if no name is there.
     mutating func name(of names: [StaticString]) -> Int? {
         let word = octets[index...].prefix { (0x41...0x5A).contains($0 & 0xDF) }.map { $0 | 0x20 }
         let found = names.firstIndex { name in
@@ -180,7 +181,7 @@ private struct TimeReader {
         return index > start
     }
 
-    /// Skips a comment in parentheses, which may not contain another one, and the white space after it.
+    /// Skips a comment in parentheses, which can't contain another comment, and the white space after it.
     mutating func skipComment() {
         guard next == UInt8(ascii: "("), let end = octets[index...].firstIndex(of: UInt8(ascii: ")")) else { return }
         index = end + 1

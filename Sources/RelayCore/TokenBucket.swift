@@ -1,11 +1,12 @@
 /// A key's per-second limit: a token bucket that may go into debt, and that assigns its future emails in order.
 ///
-/// It is a pure value over moments of a monotonic clock. Waiting works by reservation: the message that asks first gets
-/// the earlier moment. So clients of one key are served in the order in which they asked, without a queue.
+/// It has no clock of its own: callers pass moments of a monotonic clock. Waiting works by reservation: the message
+/// that asks first gets the earlier moment. So clients of one key are served in the order in which they asked, without
+/// a queue.
 public struct TokenBucket: Sendable {
     /// The tokens at ``updatedAt``; negative while the bucket is in debt.
     public private(set) var tokens: Double
-    /// The time up to which the refill is included.
+    /// The moment up to which the refill is included in `tokens`.
     public private(set) var updatedAt: MonotonicTime
 
     /// The answer to a request for emails.
@@ -32,6 +33,8 @@ public struct TokenBucket: Sendable {
 
     /// Takes `count` emails. A bucket with at least one email admits a message that needs more, and goes into debt, as
     /// SES does. The debt delays the next messages.
+    ///
+    /// - Parameter maximumWait: the longest wait in seconds. A message that would have to wait longer is refused.
     public mutating func take(_ count: Int, limits: SendingLimits, at now: MonotonicTime, maximumWait: Double) -> Answer
     {
         refill(limits, now)
@@ -47,15 +50,16 @@ public struct TokenBucket: Sendable {
 
     /// Gives back the emails that were taken for a message that was not sent.
     ///
-    /// Emails that have flowed in since then are not given back a second time. Otherwise a client could reserve emails
-    /// for a long time and give them up, and then send at once as many emails as were allowed over that time.
+    /// Emails that the refill has added since `takenAt` are not given back a second time. Otherwise a client could
+    /// reserve emails for a long time and give them up, and then send at once as many emails as were allowed over that
+    /// time.
     public mutating func giveBack(_ count: Int, takenAt: MonotonicTime, limits: SendingLimits, at now: MonotonicTime) {
         refill(limits, now)
         let unspent = max(0, Double(count) - max(0, now.seconds(since: takenAt)) * limits.perSecond)
         tokens = min(limits.capacity, tokens + unspent)
     }
 
-    /// Updates the bucket from the store, which has reported how many emails are in it. A negative number is a debt.
+    /// Sets the bucket to the number of emails that the store has reported for it; a negative number is a debt.
     public mutating func learn(_ available: Double, limits: SendingLimits, at now: MonotonicTime) {
         tokens = min(limits.capacity, available)
         updatedAt = max(updatedAt, now)

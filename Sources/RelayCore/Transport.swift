@@ -1,4 +1,4 @@
-/// Hands one delivery to the service that sends it. One call is one attempt.
+/// Hands one delivery to the service that sends it. Each call of `send(_:body:)` is one attempt.
 public protocol Transport: Sendable {
     /// Makes one attempt at a delivery. Does not throw: the outcome contains every failure.
     func send(_ delivery: ClaimedDelivery, body: any StoredBody) async -> DeliveryOutcome
@@ -6,7 +6,8 @@ public protocol Transport: Sendable {
     /// Where the tasks that call ``send(_:body:)`` should run, so that no thread has to be woken for the events that
     /// they wait for; nil: anywhere.
     ///
-    /// It has no default: a transport that wraps another one must pass on the other's executor.
+    /// The property has no default, because a transport that wraps another one must return the executor of the wrapped
+    /// one.
     var executor: (any TaskExecutor)? { get }
 }
 
@@ -20,19 +21,20 @@ public enum DeliveryOutcome: Sendable, Hashable {
     case retry(Cause, pace: Pace)
     /// The message can't be sent as it is. An operator may retry it after the remedy that the cause names.
     case failed(Cause)
-    /// Nothing in the lane can be sent until something outside changes (account paused, credentials refused, quota used
-    /// up).
+    /// Nothing in the lane can be sent until something outside the relay changes (account paused, credentials refused,
+    /// quota used up). `alert`: whether the relay logs this at the level critical.
     case laneHeld(Cause, alert: Bool)
 
     /// How soon a delivery is attempted again.
     public enum Pace: Sendable, Hashable {
         /// After the usual pause, which grows with each attempt.
         case normal
-        /// SES asked to slow down: lower the account's rate.
+        /// Soon, because SES asked to slow down. The relay also lowers the account's rate.
         case throttled
-        /// A limit that lasts longer than seconds.
+        /// After a longer pause, because a limit is reached that lasts longer than seconds.
         case slow
-        /// As slow, but never given up: an operator must correct the cause, and it says nothing about the message.
+        /// After the same pause as `slow`, but the delivery is never given up: an operator must correct the cause,
+        /// which says nothing about the message.
         case patient
     }
 
@@ -60,7 +62,7 @@ public enum DeliveryOutcome: Sendable, Hashable {
 public struct SendQuota: Hashable, Sendable {
     /// The rate in emails per second.
     public var maximumRate: Double
-    /// The emails in any 24 hours; nil: no limit.
+    /// The most emails in any 24 hours; nil: no limit.
     public var maximum24Hours: Double?
     /// Emails sent in the last 24 hours.
     public var sentLast24Hours: Double
@@ -74,6 +76,7 @@ public struct SendQuota: Hashable, Sendable {
 
 /// The source of a lane's rate if no setting specifies it.
 public protocol QuotaSource: Sendable {
-    /// Nil if the quota can't be read: the call is denied, unknown or failed.
+    /// The account's quota. Nil if it can't be read, because the request was denied or failed or the service does not
+    /// know it.
     func quota() async -> SendQuota?
 }

@@ -5,7 +5,8 @@ extension Webhook: IdentifiedResource {
     public static let idPrefix = "wh_"
 }
 
-/// The events that a webhook can receive. The raw values are the names in the API; they are the vendor's if it has one.
+/// The events that a webhook can receive. The raw values are the names in the API; they are the vendor's names for the
+/// events that the vendor has.
 public enum WebhookEvent: String, CaseIterable, Sendable, Hashable {
     case delivery, bounce, complaint, sent, delay, reject, failed, suppressed
 
@@ -47,27 +48,28 @@ public struct WebhookSecret: Hashable, Sendable, CustomStringConvertible, Custom
 /// An endpoint that receives events over HTTP.
 public struct Webhook: Hashable, Sendable {
     public var id: WebhookID
-    /// The key that created it. It receives events about this key's messages, or about those of all keys in the
-    /// environment if ``Key/webhooksForAll`` is set.
+    /// The key that created it. The webhook receives events about this key's messages, or about the messages of all
+    /// keys in the environment if ``Key/webhooksForAll`` is set.
     public var key: KeyID
-    /// `https`, or `http` if `webhooks.private_networks` allows it.
+    /// The URL that receives the requests. Its scheme is `https`, or `http` if `webhooks.private_networks` allows it.
     public var url: String
-    /// The events that it receives. Empty: all (`*`).
+    /// The events that the webhook receives. Empty: all (`*`).
     public var events: Set<WebhookEvent>
-    /// A message must have at least one of these tags; empty: any message.
+    /// The webhook receives only events about messages with at least one of these tags. Empty: about all messages.
     public var tags: [String]
-    /// Whether it receives events. The relay disables it when it has failed for 24 hours (``timeout``), or
-    /// if the endpoint is gone (410).
+    /// Whether the webhook receives events. The relay disables a webhook when every request to it has failed for 24
+    /// hours (``timeout``), or if the endpoint is gone (410).
     public var isEnabled: Bool
-    /// Why the relay disabled it; nil if a person disabled it, or if it is enabled.
+    /// Why the relay disabled the webhook; nil if a person disabled it, or if it is enabled.
     public var disabledBecause: String?
     /// When the webhook was created.
     public var createdAt: Timestamp
-    /// The secret that signs its requests.
+    /// The secret that the webhook's requests are signed with.
     public var secret: WebhookSecret
-    /// The secret before the last rotation, and the time until which it still signs.
+    /// The secret before the last rotation. Requests are also signed with it until `previousSecretUntil`. Nil if
+    /// there is none.
     public var previousSecret: WebhookSecret?
-    /// When the previous secret stops signing; nil if there is none.
+    /// Until when requests are also signed with the previous secret; nil if there is none.
     public var previousSecretUntil: Timestamp?
     /// Since when requests have failed without any success; nil while it works.
     public var failingSince: Timestamp?
@@ -93,7 +95,7 @@ public struct Webhook: Hashable, Sendable {
         self.failingSince = failingSince
     }
 
-    /// Whether it receives an event about a message with these tags.
+    /// Whether the webhook receives an event about a message with these tags.
     public func wants(_ event: WebhookEvent, tags messageTags: [String]) -> Bool {
         isEnabled && (events.isEmpty || events.contains(event))
             && (tags.isEmpty || tags.contains { tag in messageTags.contains { $0.utf8.elementsEqual(tag.utf8) } })
@@ -101,7 +103,7 @@ public struct Webhook: Hashable, Sendable {
 
     /// The most webhooks of one key.
     public static let mostOfKey = 20
-    /// How long the old secret still signs after a rotation.
+    /// How long after a rotation requests are also signed with the old secret.
     public static let rotationGrace = Duration.seconds(86_400)
     /// How long a call is retried, and how long a webhook may fail before it is disabled.
     public static let timeout = Duration.seconds(86_400)
@@ -144,12 +146,12 @@ public struct WebhookAttempt: Sendable, Hashable {
     /// What follows from an attempt.
     public enum Verdict: Sendable, Hashable {
         case delivered
-        /// Failed; the next attempt is due at that time.
+        /// The attempt failed. The next one is due at this time.
         case retry(at: Timestamp)
-        /// Given up: attempts have failed for ``Webhook/timeout``.
+        /// The call is given up: its attempts have failed for ``Webhook/timeout``.
         case failed
         /// The receiver reports that the endpoint is gone (410): the webhook is disabled. Its waiting calls are given
-        /// up after a day.
+        /// up a day after they were queued.
         case gone
     }
 
@@ -197,7 +199,7 @@ public struct WebhookCallRecord: Sendable, Hashable {
     public var call: WebhookCall
     /// Whether the call waits for an attempt, was delivered, or was given up.
     public var state: WebhookCallState
-    /// Set only while it waits.
+    /// When the call is attempted next; nil if it does not wait for an attempt.
     public var nextAttemptAt: Timestamp?
     /// The time of the last attempt; nil: not attempted yet.
     public var lastAttemptAt: Timestamp?
@@ -233,7 +235,7 @@ public struct WebhookStatistics: Sendable, Hashable {
     public var calls7Days = 0
     /// How many of `calls7Days` were delivered.
     public var delivered7Days = 0
-    /// The average latency of calls that were delivered within 24 hours; nil if there were none.
+    /// The average duration of the successful attempts of the calls in `delivered24Hours`; nil if there were none.
     public var latency: Duration?
     /// How many calls wait.
     public var waiting = 0
@@ -247,48 +249,49 @@ public struct WebhookStatistics: Sendable, Hashable {
 
 /// Webhooks and their queued calls. The transaction that records an event also queues its calls.
 public protocol WebhookStore: Sendable {
-    /// Returns false, and adds nothing, if the key already has ``Webhook/mostOfKey`` webhooks.
+    /// Adds a webhook. Returns false, and adds nothing, if the key already has ``Webhook/mostOfKey`` webhooks.
     func insert(_ webhook: Webhook) async throws -> Bool
-    /// The webhooks in the order of their creation; nil: of all keys.
+    /// The webhooks of a key, in the order of their creation. A nil `key`: of all keys.
     func webhooks(of key: KeyID?) async throws -> [Webhook]
     /// A webhook; nil if there is none.
     func webhook(_ id: WebhookID) async throws -> Webhook?
-    /// Changes a webhook, starting from its state at that moment. Returns the changed webhook; nil if there is none. A
-    /// webhook that is enabled again no longer counts as failing.
+    /// Changes a webhook, starting from what is stored at that moment. Returns the changed webhook; nil if there is
+    /// none. A webhook that is enabled again no longer counts as failing.
     func update(_ id: WebhookID, _ change: @escaping @Sendable (inout Webhook) -> Void) async throws -> Webhook?
     /// Deletes a webhook with all its calls. Returns false if there was none.
     func deleteWebhook(_ id: WebhookID) async throws -> Bool
     /// A webhook's statistics at the time `now`.
     func statistics(of id: WebhookID, now: Timestamp) async throws -> WebhookStatistics
-    /// The calls, newest first, with ids below `before`.
+    /// At most `limit` calls with ids below `before`, newest first; nil: from the newest.
     func calls(of id: WebhookID, before: Int64?, limit: Int) async throws -> [WebhookCallRecord]
     /// Queues a call that does not follow from a message (a test event). Returns its id.
     func insert(_ call: WebhookCall, now: Timestamp) async throws -> Int64
 
-    /// Claims due calls: at most `room` for each webhook that it names, at most `otherwise` for any other webhook, and
-    /// at most `limit` in total. A webhook that is failing gets at most one call, and all failing webhooks together get
-    /// `ofFailing`. The webhook whose call has been due longest comes first. Claimed calls are due again at
-    /// `leaseUntil` unless they are settled before. Calls of webhooks that are disabled, or whose key was revoked, are
-    /// left out.
+    /// Claims due calls under a lease. For each webhook that `room` names, at most that many calls are claimed; for any
+    /// other webhook, at most `otherwise`; in total, at most `limit`. A webhook that is failing gets at most one call,
+    /// and all failing webhooks together get at most `ofFailing`. The webhook whose call has been due longest comes
+    /// first. A claimed call is due again at `leaseUntil` if it is not settled by then. Calls of webhooks that are
+    /// disabled, or whose key was revoked, are left out.
     func claimCalls(
         limit: Int, room: [WebhookID: Int], otherwise: Int, ofFailing: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> [(call: WebhookCall, webhook: Webhook)]
-    /// Call this once when calls begin to be made. While no relay made calls, no webhook has failed, so the time after
-    /// which a failing webhook is disabled counts from then on.
+    /// Must be called once, before this relay claims its first call. While no relay made calls, no webhook could fail.
+    /// So the time after which a failing webhook is disabled counts from `now` again.
     func beginCalling(now: Timestamp) async throws
-    /// Records attempts in one transaction. Returns the webhooks that it has disabled: those that are gone, and those
-    /// that have failed for ``Webhook/timeout``.
+    /// Records attempts in one transaction. Returns the webhooks that were disabled by these attempts: those whose
+    /// endpoint is gone, and those that have failed for ``Webhook/timeout``.
     func settle(_ attempts: [WebhookAttempt], now: Timestamp) async throws -> [Webhook]
-    /// When the next call becomes due; nil if none waits.
+    /// When the next call of a webhook that receives events becomes due; nil if none waits.
     func nextCall() async throws -> Timestamp?
     /// How many calls wait, and how many webhooks the relay has disabled.
     func webhookBacklog() async throws -> (waiting: Int, disabled: Int)
-    /// Deletes a limited number of calls that are no longer kept: those that ended ``keptCalls`` ago, and those given
-    /// up with their webhook. Returns whether there are more.
+    /// Deletes a limited number of calls that are no longer kept: ended calls that were queued more than ``keptCalls``
+    /// ago, and calls of deleted webhooks. Also gives up calls that have waited too long. Returns whether there is more
+    /// to do.
     func pruneCalls(now: Timestamp) async throws -> Bool
 }
 
-/// How long a call is kept after it was made.
+/// How long a call that has ended is kept, counted from the moment when it was queued.
 public let keptCalls = Duration.seconds(7 * 86_400)
 
 extension Webhook {
@@ -332,7 +335,7 @@ extension Webhook {
 public enum WebhookTestRefusal: Error, Hashable, Sendable {
     /// The webhook is disabled.
     case disabled
-    /// So many events wait for it that a test event after them would show nothing.
+    /// So many calls of the webhook wait that a test event after them would show nothing.
     case busy
 }
 

@@ -4,13 +4,14 @@
 /// Internet are allowed, and those of networks that the operator names. The address that is connected to decides, not
 /// the name that led to it.
 public struct WebhookAddressPolicy: Hashable, Sendable {
-    /// Networks that are allowed although they are not public. In them, TLS is not required either.
+    /// Networks that are allowed although they are not public. TLS is not required in these networks either.
     public var privateNetworks: [NetworkBlock]
 
     public init(privateNetworks: [NetworkBlock] = []) { self.privateNetworks = privateNetworks }
 
-    /// Why a URL can't be called, as far as the URL itself shows; nil if it depends on the addresses of its name. The
-    /// text is the end of a sentence that begins with "the URL", without its full stop.
+    /// Why a URL can't be called, as far as the URL itself shows; nil if the URL itself shows no reason. The addresses
+    /// of its host name must still be checked then (`permitted(_:for:)`). The text is the end of a sentence that begins
+    /// with "the URL", without its full stop.
     public func refusal(of url: WebhookURL) -> String? {
         if case .address(let address) = url.host { return refusal(of: address, url.scheme) }
         if url.scheme == .http, privateNetworks.isEmpty { return WebhookAddressPolicy.needsTLS }
@@ -39,8 +40,8 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
 
     private static let needsTLS = "must begin with https://; http:// is only for networks in webhooks.private_networks"
 
-    /// Whether an address can be a host's on the Internet, by IANA's registries of special-purpose addresses (RFC
-    /// 6890).
+    /// Whether an address can belong to a host on the public Internet, by IANA's registries of special-purpose
+    /// addresses (RFC 6890).
     public static func isPublic(_ address: IPAddress) -> Bool {
         if address.isIPv4 { return !special4.contains { $0.contains(address) } }
         // NAT64 (RFC 6052): the connection reaches the embedded IPv4 address. IPv6-only hosts reach most of the
@@ -51,7 +52,7 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
         return globalUnicast.contains { $0.contains(address) } && !special6.contains { $0.contains(address) }
     }
 
-    /// The blocks with this text. A test reads each of them.
+    /// The blocks that these texts describe. A test checks that each text can be read.
     static func blocks(_ texts: [String]) -> [NetworkBlock] { texts.compactMap { try? NetworkBlock($0) } }
 
     static let special4Texts = [
@@ -68,9 +69,9 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
         "240.0.0.0/4",  // reserved, and broadcast
     ]
 
-    /// Within 2000::/3. Everything outside it except NAT64 is not public: unspecified, loopback, IPv4-compatible, local
-    /// (fc00::/7), link-local (fe80::/10), site-local (fec0::/10), multicast (ff00::/8), discard (100::/64), segment
-    /// routing (5f00::/16).
+    /// The special-purpose blocks within 2000::/3. Outside 2000::/3, only NAT64 leads to public addresses. The rest is
+    /// unspecified, loopback, IPv4-compatible, local (fc00::/7), link-local (fe80::/10), site-local (fec0::/10),
+    /// multicast (ff00::/8), discard (100::/64) or segment routing (5f00::/16).
     static let special6Texts = [
         "2001::/23",  // protocol assignments: Teredo, benchmarks, ORCHID
         "2001:db8::/32", "3fff::/20",  // documentation

@@ -1,9 +1,10 @@
 /// The text that names an event for a webhook.
 public enum WebhookEventName: Hashable, Sendable {
-    /// `*`.
+    /// All events: `*`.
     case all
     case one(WebhookEvent)
-    /// A sentence with its final full stop or question mark.
+    /// The text names no event. The value explains the mistake in a sentence, with its final full stop or question
+    /// mark.
     case mistake(String)
 
     /// Reads `*` or the name of an event. Any other text is a ``mistake(_:)``.
@@ -43,7 +44,7 @@ public enum WebhookEventName: Hashable, Sendable {
 }
 
 extension Webhook {
-    /// The names of the events that it receives; `*` for all.
+    /// The names of the events that the webhook receives; `*` for all.
     public var eventNames: [String] {
         events.isEmpty ? ["*"] : WebhookEvent.allCases.filter(events.contains).map(\.rawValue)
     }

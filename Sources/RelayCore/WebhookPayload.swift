@@ -43,7 +43,7 @@ public struct WebhookPayload: Sendable {
         body = document.bytes
     }
 
-    /// A document for testing a webhook. `nonce` makes its id unique.
+    /// A document for testing a webhook. `nonce` makes the document's id unique.
     public static func test(
         webhook: WebhookID, at now: Timestamp, nonce: UInt64
     ) -> (id: String, type: String, body: [UInt8]) {

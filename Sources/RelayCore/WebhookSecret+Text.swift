@@ -13,13 +13,13 @@ extension WebhookSecret {
 }
 
 extension Webhook {
-    /// The secrets that its requests are signed with, the newest first.
+    /// The secrets that the webhook's requests are signed with, the newest first.
     public func secrets(at now: Timestamp) -> [WebhookSecret] {
         guard let previousSecret, let previousSecretUntil, now < previousSecretUntil else { return [secret] }
         return [secret, previousSecret]
     }
 
-    /// Gives the webhook a new secret. The old one keeps signing for ``rotationGrace``.
+    /// Gives the webhook a new secret. Requests are also signed with the old one for ``rotationGrace``.
     public mutating func rotate(to new: WebhookSecret, now: Timestamp) {
         previousSecret = secret
         previousSecretUntil = now + Webhook.rotationGrace

@@ -24,7 +24,7 @@ public struct WebhookURL: Hashable, Sendable {
     public let scheme: Scheme
     /// The host that the relay connects to.
     public let host: Host
-    /// The port, also if the URL leaves it out.
+    /// The port. If the URL has none, it is the scheme's default port.
     public let port: Int
     /// The path and the query; begins with a slash.
     public let target: String
@@ -102,7 +102,7 @@ public struct WebhookURL: Hashable, Sendable {
                     "has an invalid host name: use letters, digits and hyphens, with dots between them, and no dot at the end"
             )
         }
-        // Some readers take a host whose last label is a number for an IPv4 address (WHATWG URL, "ends in a number").
+        // Some programs read a host whose last label is a number as an IPv4 address (WHATWG URL, "ends in a number").
         if let last = labels.last?.utf8, last.allSatisfy({ 0x30...0x39 ~= $0 }) || last.starts(with: "0x".utf8) {
             throw Mistake(explanation: "has a number as its host; write an IPv4 address as four decimal numbers")
         }

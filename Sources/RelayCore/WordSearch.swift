@@ -1,6 +1,7 @@
 import Foundation
 
-/// The words to search for in messages (``MessageFilter/words``): pieces between spaces, each of which is a phrase.
+/// The words to search for in messages (``MessageFilter/words``). Spaces separate the text into pieces, and each piece
+/// is a phrase.
 ///
 /// All stores use the same rule: that of SQLite's tokenizer unicode61 with `remove_diacritics 2`.
 public struct WordSearch: Sendable {
@@ -8,14 +9,15 @@ public struct WordSearch: Sendable {
     public struct Piece: Sendable {
         /// The piece as it was written.
         public var text: String
-        /// Whether its last word is the beginning of a longer one: it ends in `*`, after enough letters and digits.
+        /// Whether the last word of the piece need only be the beginning of a word in a message: the piece ends in `*`,
+        /// after enough letters and digits.
         public var isBeginning: Bool
 
-        /// At least one word. They must follow each other.
+        /// The words of the piece, at least one. In a message they must follow each other.
         public var words: [String] { WordSearch.words(in: text) }
     }
 
-    /// At least one piece; all must be found.
+    /// The pieces, at least one. All of them must be found.
     public let pieces: [Piece]
 
     /// Nil if the text has no letter and no digit.
@@ -58,7 +60,7 @@ public struct WordSearch: Sendable {
 
     private static let mostCharacters = 200
     private static let mostPieces = 20
-    /// Each beginning is costly to search for. Beyond this number, they count as whole words.
+    /// The most beginnings in one search, because each is costly. Further beginnings count as whole words.
     private static let mostBeginnings = 2
 }
 
@@ -98,7 +100,7 @@ extension WordSearch {
         return words
     }
 
-    /// The Unicode categories L, N and Co.
+    /// Whether a scalar is a part of a word: it is in one of the Unicode categories L, N and Co.
     private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
@@ -108,13 +110,14 @@ extension WordSearch {
         }
     }
 
-    /// Combining marks of accented letters. Those of other scripts distinguish letters, so they are kept.
+    /// Whether a scalar is a combining mark of accented letters. Such marks are removed. Marks of other scripts
+    /// distinguish letters, so a letter keeps them.
     private static func isAccent(_ scalar: Unicode.Scalar) -> Bool { 0x300...0x36F ~= scalar.value }
 
     private static func folded(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
         let parts = String(scalar).decomposedStringWithCanonicalMapping.unicodeScalars
         let base = parts.dropFirst().allSatisfy(isAccent) ? parts.first ?? scalar : scalar
-        // By way of the upper case, so that a final sigma becomes a normal one.
+        // The scalar is converted to upper case and then to lower case, so that a final sigma becomes a normal one.
         let upper = single(base.properties.uppercaseMapping) ?? base
         return upper.properties.lowercaseMapping.unicodeScalars.first ?? upper
     }

@@ -1,6 +1,7 @@
 // How texts for people are worded, the same in commands and on the operator's page.
 
-/// `text` without characters that would control a terminal or a page: names, subjects and reasons may come from anyone.
+/// `text` with U+FFFD in place of characters that would control a terminal or a page, because names, subjects and
+/// reasons may come from anyone.
 package func printable(_ text: String) -> String {
     // Nearly all text is printable ASCII, which needs no table look-up.
     if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
@@ -32,7 +33,7 @@ package func approximate(_ duration: Duration) -> String {
 /// A number with its noun: `5 msgs`, `1 msg`.
 package func counted(_ number: Int, _ one: String, _ many: String) -> String { "\(number) \(number == 1 ? one : many)" }
 
-/// A time to the second, for tables: `2026-11-24 14:33:17`.
+/// A time to the second, for tables: `2026-11-24 14:33:17`; `-` if it is nil.
 package func brief(_ time: Timestamp?) -> String {
     guard let time else { return "-" }
     return String(time.rfc3339.prefix(19)).split(separator: "T").joined(separator: " ")
