@@ -58,8 +58,8 @@ struct ActiveSet {
     var count: Int { waiting + underWay.count + unsettled.count + settling.count }
     var isEmpty: Bool { count == 0 }
 
-    /// Adds claimed deliveries. An expired lease may bring back a delivery that is still held here. That one is left
-    /// unchanged.
+    /// Adds claimed deliveries. After its lease has expired, a delivery can be claimed again while it is still held
+    /// here. The held delivery is left unchanged.
     mutating func claimed(_ deliveries: [ClaimedDelivery], leaseUntil: Timestamp) {
         if head > 0 {
             queue.removeFirst(head)
@@ -67,7 +67,7 @@ struct ActiveSet {
         }
         var held = Set(unsettled.map(\.delivery.id))
         held.formUnion(queue.lazy.map(\.delivery.id))
-        // A delivery that has ended is about to be recorded as such.
+        // A delivery that has ended is about to be recorded as ended, and must not be sent again.
         held.formUnion(settling.lazy.filter { $0.settlement.result.isEnd }.map(\.delivery.id))
         for delivery in deliveries where underWay[delivery.id] == nil && !held.contains(delivery.id) {
             queue.append(Claim(delivery: delivery, leaseUntil: leaseUntil))
@@ -75,7 +75,7 @@ struct ActiveSet {
         }
     }
 
-    /// Takes out the claim whose turn it is.
+    /// Removes and returns the claim whose turn it is; nil if none is waiting.
     mutating func next() -> Claim? {
         guard head < queue.count else { return nil }
         let claim = queue[head]
@@ -111,14 +111,14 @@ struct ActiveSet {
 
     mutating func settled() { settling = [] }
 
-    /// The outcomes are kept and come before those that have ended since.
+    /// Keeps the outcomes that could not be recorded, before the outcomes that have come since.
     mutating func settlingFailed() {
         unsettled = settling + unsettled
         settling = []
     }
 
-    /// The deliveries whose lease ends before `limit`. They include deliveries that are being settled, since that may
-    /// fail.
+    /// The deliveries whose lease ends before `limit`. They include deliveries that are being settled, because settling
+    /// may fail.
     func leased(before limit: Timestamp) -> [DeliveryID] {
         let claims = queue[head...] + underWay.values.map(\.claim) + (settling + unsettled).map(\.claim)
         return claims.filter { $0.leaseUntil < limit }.map(\.delivery.id)

@@ -14,19 +14,20 @@ public struct DeliveryConfiguration: Sendable {
     /// The most deliveries that the worker gives to the transport at the same time.
     public var concurrency: Int
     /// The most deliveries that the worker may have at a time, each from its claim until its outcome is recorded. The
-    /// queue may have more. By default, the initializer computes this number from ``concurrency``. Code that changes ``concurrency``
-    /// later must also set this number if it should follow.
+    /// queue may contain more deliveries. By default, the initializer computes this number from ``concurrency``. This
+    /// number does not follow later changes of ``concurrency``.
     public var maxActive: Int
-    /// The most deliveries that one claim takes. Each claim costs a transaction. By default, the initializer
-    /// sets it to ``maxActive``. If ``maxActive`` changes later, this number stays.
+    /// The most deliveries that one claim takes. Each claim costs a transaction. By default, the initializer sets this
+    /// number to ``maxActive``. It does not follow later changes of ``maxActive``.
     public var claimBatch: Int
-    /// The least number of outcomes that are recorded together. Fewer are recorded only while no further delivery can
-    /// start.
-    /// With 1, each outcome can be recorded at once. Use 1 where an attempt takes time or can't be taken back.
+    /// The least number of outcomes that are recorded together. Fewer outcomes are recorded together only while no
+    /// waiting delivery can start. With 1, each outcome can be recorded at once. Use 1 for a transport whose attempts
+    /// take time or can't be undone.
     public var settleBatch: Int
-    /// The longest time that an outcome waits to be recorded together with others. It waits only while there are fewer
-    /// waiting outcomes than attempts in progress. So with one attempt at a time no outcome waits. A crash repeats the
-    /// attempts in progress in any case. The waiting outcomes at most double the number of messages that it repeats.
+    /// The longest time that an outcome waits to be recorded together with others. An outcome waits only while there
+    /// are fewer waiting outcomes than attempts in progress. So with one attempt at a time no outcome waits. After a
+    /// crash, the attempts in progress are repeated in any case. The waiting outcomes at most double the number of
+    /// repeated attempts.
     public var settleDelay: Duration
     /// How the sending rate is limited.
     public var pacing: Pacing
@@ -50,8 +51,9 @@ public struct DeliveryConfiguration: Sendable {
     ) {
         self.concurrency = max(1, concurrency)
         // A sender is a task that sends one delivery at a time. Each claim and each settlement needs a sync, which may
-        // take as long as a call to SES. With 8 deliveries for each sender, senders still rarely wait for the queue.
-        // Measured with 50 senders: they are busy 95 % of the time, and 90 % with 4 deliveries for each.
+        // take as long as a call to SES. With 8 deliveries for each sender, senders still rarely wait for the queue. In
+        // a measurement with 50 senders, they were busy 95 % of the time with 8 deliveries for each, and 90 % of the
+        // time with 4.
         self.maxActive = max(self.concurrency, maxActive ?? max(64, 8 * self.concurrency))
         self.claimBatch = max(1, claimBatch ?? self.maxActive)
         self.settleBatch = max(1, settleBatch)

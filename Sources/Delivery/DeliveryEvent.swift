@@ -1,6 +1,7 @@
 import RelayCore
 
-/// What a worker did, for metrics and other observers. If it is recorded, the event comes after the record.
+/// What a worker did, for metrics and other observers. If the action is recorded in the store, the event comes after
+/// the record.
 public enum DeliveryEvent: Sendable {
     case ended(ClaimedDelivery, Settlement)
     /// All recipients of the delivery are on the list of suppressions. It ended without an attempt.

@@ -3,8 +3,8 @@ import RelayCore
 
 /// Writes a worker's log lines and calls its observer.
 ///
-/// There is one line for each delivery that ended and for each retry. In a long outage there are fewer, so that the log
-/// stays readable.
+/// There is one line for each delivery that ended and for each retry. In a long outage there are fewer lines for
+/// retries, so that the log stays readable.
 struct DeliveryLog: Sendable {
     private let lane: Lane
     private let logger: Logger
@@ -71,7 +71,7 @@ struct DeliveryLog: Sendable {
         case .sent(let id): logger.info("sent", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .simulated(let id): logger.info("simulated", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .failed, .retry, .released:
-            // Only the operator learns of it, because the client has already got its 250.
+            // The client has already received its reply 250 and does not learn of the failure, so the operator must.
             logger.warning(
                 "failed permanently; 'hiveku-relay messages show \(delivery.message)' says what to do",
                 metadata: metadata(delivery, settlement))

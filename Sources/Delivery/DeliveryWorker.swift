@@ -4,10 +4,10 @@ import Synchronization
 
 /// Takes due deliveries of one lane from the queue, passes them to the transport, and records the outcomes.
 ///
-/// `LaneMachine`, a value behind a lock, decides what to do. This class does it. One loop asks the machine for a plan
-/// and starts what the plan says. A claim, a settlement and other operations may run at the same time, but never two of
-/// one kind. When one completes, it wakes the loop for the next plan. A sender that has finished one delivery
-/// takes the next one itself, without the loop.
+/// `LaneMachine`, a value behind a lock, decides what to do. This class carries out its decisions. One loop asks the
+/// machine for a plan and starts what the plan says. Operations of different kinds, such as a claim and a settlement,
+/// may run at the same time, but never two of one kind. An operation that completes wakes the loop for the next plan. A
+/// sender that has finished one delivery takes the next one itself, without the loop.
 public final class DeliveryWorker: Sendable {
     private struct State {
         var machine: LaneMachine
@@ -25,8 +25,8 @@ public final class DeliveryWorker: Sendable {
     private let state: Mutex<State>
     private let alarm: Alarm
     private let isWoken = Atomic(false)
-    /// Whether a wake-up must ring the alarm. ``wake()`` is called for each accepted batch. To continue the loop on a
-    /// thread each time would cost more than handling the commands of a message.
+    /// Whether ``wake()`` must ring the alarm. It is called for each accepted batch. Resuming the loop on a thread each
+    /// time would cost more than handling the SMTP commands of a message.
     private let mustRing = Atomic(true)
     private let isStopped = Atomic(false)
     private let nextTurn = Mutex<[@Sendable () -> Void]>([])
@@ -56,8 +56,8 @@ public final class DeliveryWorker: Sendable {
         alarm = Alarm(clock: clock)
     }
 
-    /// Works until the task is cancelled. Then attempts in progress may end within a limited time, and their outcomes
-    /// are recorded. Call it only once.
+    /// Works until the task is cancelled. After that, attempts in progress have a limited time to end, and their
+    /// outcomes are recorded. Call this function only once.
     public func run() async {
         await withTaskCancellationHandler {
             // A separate task that is not cancelled: attempts in progress and their records must outlive the
@@ -69,16 +69,16 @@ public final class DeliveryWorker: Sendable {
         }
     }
 
-    /// Call this when something was put into the queue or released. It is cheap and may be called from any thread.
+    /// Call this when a delivery was put into the queue or released. It is cheap and may be called from any thread.
     /// Calls at the same time count as one.
     public func wake() {
-        // The accesses here and in `nextPlan` have one total order. So either this call sees that it may ring, or
+        // The accesses here and in `nextPlan` have one total order. So either this call sees that it must ring, or
         // `nextPlan` sees the wake-up.
         let wasWoken = isWoken.exchange(true, ordering: .sequentiallyConsistent)
         if !wasWoken, mustRing.load(ordering: .sequentiallyConsistent) { alarm.ring() }
     }
 
-    /// Returns when the loop has made a turn, which shows that it does not hang. Also returns when the task is
+    /// Returns when the loop has made a turn, which shows that the loop does not hang. Also returns when the task is
     /// cancelled.
     public func ping() async {
         let (turns, turn) = AsyncStream.makeStream(of: Void.self)
@@ -123,7 +123,7 @@ public final class DeliveryWorker: Sendable {
             if mustStop { state.machine.stop(at: now) }
             tellPlace(&state.machine, now)
             let plan = state.machine.plan(at: now)
-            // Done inside the lock, so that a sender can't finish before it is known.
+            // The senders are started inside the lock, so that none can finish before it is in `senders`.
             for start in plan.starts {
                 state.senders[start.sender] = Task(executorPreference: transport.executor) { await self.send(start) }
             }
@@ -131,7 +131,7 @@ public final class DeliveryWorker: Sendable {
         }
         mustRing.store(plan.wantsToBeWoken, ordering: .sequentiallyConsistent)
         if plan.wantsToBeWoken, isWoken.load(ordering: .sequentiallyConsistent) { alarm.ring() }
-        // Done outside the lock, because cancelling runs the transport's cancellation handlers.
+        // The senders are cancelled outside the lock, because cancelling runs the transport's cancellation handlers.
         for sender in cancelled { sender.cancel() }
         return plan
     }
@@ -144,12 +144,12 @@ public final class DeliveryWorker: Sendable {
         if plan.askQuota { Task { await askQuota() } }
     }
 
-    /// One sender: makes an attempt, and then each further attempt that it is given.
+    /// The work of one sender: it makes the first attempt, and then each attempt that the machine returns for it.
     private func send(_ first: ActiveSet.Attempt) async {
         var next: ActiveSet.Attempt? = first
         while let attempt = next {
-            // This is the last point at which giving up can't cause a second copy. Another relay may have the delivery
-            // by now.
+            // Another relay may have the delivery by now. This is the last point at which giving up can't cause the
+            // message to be sent twice.
             guard queue.owns(attempt.delivery) else {
                 giveUp(attempt, mayHaveBeenTaken: false)
                 return

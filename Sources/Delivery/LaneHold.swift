@@ -8,7 +8,7 @@ struct LaneHold {
         var probeAt: MonotonicTime
         /// The time from the next probe to the one after it, if the next one fails too.
         var interval: Duration
-        /// The account's quota was checked for the next probe and does not forbid it.
+        /// Whether the account's quota was checked for the next probe and does not forbid the probe.
         var isCleared = false
         var isProbing = false
     }
@@ -45,7 +45,7 @@ struct LaneHold {
 
     mutating func probing() { held?.isProbing = true }
 
-    /// There was no delivery to probe with. The time of the probe stays.
+    /// There was no delivery to probe with. The time of the next probe does not change.
     mutating func foundNothing() { held?.isProbing = false }
 
     /// The probe failed, so the lane stays held.

@@ -7,7 +7,7 @@ import RelayCore
 struct LaneMachine {
     struct Claiming: Equatable {
         var limit: Int
-        /// Claim no more deliveries once they have this many recipients together.
+        /// Claim no more deliveries once the claimed ones have this many recipients together.
         var recipients: Int
         var leaseUntil: Timestamp
         var isProbe: Bool
@@ -26,7 +26,8 @@ struct LaneMachine {
         var place: Int64?
     }
 
-    /// What must be done. Apart from starts, never two operations of one kind run at the same time.
+    /// What must be done. Several attempts may run at the same time. Of each other kind of operation, at most one runs
+    /// at a time.
     struct Plan {
         var starts: [ActiveSet.Attempt] = []
         var claim: Claiming?
@@ -37,8 +38,8 @@ struct LaneMachine {
         var askQuota = false
         var cancelSenders = false
         var isFinished = false
-        /// Whether another plan is wanted as soon as something is put into the queue. Otherwise ``LaneMachine/woken()``
-        /// can wait for the next plan, because nothing would be claimed before it.
+        /// Whether another plan is wanted as soon as something is put into the queue. If not, ``LaneMachine/woken()``
+        /// can wait until the next plan is asked for, because nothing would be claimed earlier.
         var wantsToBeWoken = false
         var notes: [Note] = []
         /// When to ask for a plan again if nothing happens. Nil when only an event can change the plan.
@@ -92,7 +93,7 @@ struct LaneMachine {
     private var isKeepingUp = false
     private var isAskingQuota = false
 
-    /// Deliveries may be due that have not been claimed.
+    /// Whether there may be due deliveries that have not been claimed.
     private var mayHaveDue = true
     private var nextDueAt: Timestamp?
     private var pollAt: MonotonicTime
@@ -105,11 +106,12 @@ struct LaneMachine {
     private var nextSender = 0
     /// The time of the first outcome that waits to be recorded together with others. Nil when outcomes need not wait.
     private var unsettledSince: MonotonicTime?
-    /// The time at which the last plan asked for the next one.
+    /// The time for which the last plan requested the next plan. Nil when only an event can change the plan.
     private var wakesAt: MonotonicTime?
 
     private let startedAt: MonotonicTime
-    /// The longest pause that any schedule has allowed since the start, even if the present one allows only a shorter.
+    /// The longest pause that any schedule has allowed since the start, even if the present schedule allows only
+    /// shorter pauses.
     private var longestPause: Duration
     private var since: Timestamp
     private var recorded: LaneStatus?
@@ -159,7 +161,7 @@ struct LaneMachine {
     mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, place: Int64? = nil, at now: Moment) {
         if let place, place != self.place {
             self.place = place
-            // The status belongs to the place, so it is recorded again.
+            // The status belongs to the place, so it is recorded again in the new place.
             recorded = nil
         }
         rateController?.take(share: shareOfRate, at: now.monotonic)
@@ -198,7 +200,7 @@ struct LaneMachine {
     mutating func reconfigured(schedule: RetrySchedule, maximumRate: Double?, at now: Moment) {
         configuration.schedule = schedule
         longestPause = max(longestPause, schedule.longestPause)
-        // What follows concerns the rate, which `Pacing.unlimited` does not have.
+        // The rest of this function concerns the rate, which `Pacing.unlimited` does not have.
         guard case .account = configuration.pacing else { return }
         configuration.pacing = .account(maximumRate: maximumRate)
         rateController?.limit(to: maximumRate, at: now.monotonic)
@@ -214,7 +216,8 @@ struct LaneMachine {
 // MARK: - Attempts
 
 extension LaneMachine {
-    /// The transport has finished an attempt. Returns the next attempt for the same sender.
+    /// The transport has finished an attempt. Returns the next attempt for the same sender; nil if there is none, and
+    /// the sender ends.
     mutating func finished(
         _ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome, at now: Moment, random: () -> Double
     ) -> ActiveSet.Attempt? {
@@ -232,10 +235,11 @@ extension LaneMachine {
         return startNext(for: attempt.sender, at: now)
     }
 
-    /// An attempt was not made, or was broken off, because another relay may have the delivery by now. It goes back to
-    /// the queue untried.
+    /// An attempt was not made, or was broken off, because another relay may have the delivery by now. The delivery
+    /// goes back to the queue.
     ///
-    /// - Parameter mayHaveBeenTaken: whether the transport had begun, so that SES may have taken the message.
+    /// - Parameter mayHaveBeenTaken: whether SES may have accepted the message, because the transport had begun to send
+    ///   it.
     mutating func gaveUp(_ attempt: ActiveSet.Attempt, mayHaveBeenTaken: Bool, at now: Moment) {
         guard let attempt = active.finished(attempt) else { return }
         var settlement = Settlement(releasing: attempt.delivery, at: now.time)
@@ -262,7 +266,7 @@ extension LaneMachine {
         guard (rateController?.delay(at: now.monotonic) ?? 0) <= 0 else { return nil }
         while let claim = active.next() {
             guard claim.leaseUntil > now.time else {
-                // The machine slept or its clock was set forward. Another process may have the delivery by now.
+                // The computer slept, or its clock was set forward. Another process may have the delivery by now.
                 giveBack(claim, at: now)
                 continue
             }
@@ -274,11 +278,11 @@ extension LaneMachine {
         return nil
     }
 
-    /// Whether an attempt may start. It need not check whether the lane is held: a held lane has no waiting delivery
+    /// Whether an attempt may start. Whether the lane is held need not be checked: a held lane has no waiting delivery
     /// other than the probe, and the probe may start.
     private var mayStart: Bool { hasNext && active.underWay.count < configuration.concurrency }
 
-    /// Whether a further attempt may start, apart from the limit of attempts at the same time.
+    /// Whether another attempt could start if the number of attempts at the same time were not limited.
     private var hasNext: Bool { isRunning && hasPlace && !storeOutage.isFailing && active.waiting > 0 }
 
     private mutating func giveBack(_ claim: ActiveSet.Claim, at now: Moment) {
@@ -311,7 +315,7 @@ extension LaneMachine {
         switch outcome {
         case .laneHeld(let cause, let alert):
             if attempt.isProbe { return hold.probeFailed(at: now.monotonic) }
-            // An attempt that began before the lane moved again says nothing about its present state.
+            // An attempt that began before the lane moved again says nothing about the lane's present state.
             guard attempt.startedAt.monotonic >= hold.resumedAt, hold.begin(cause, at: now) else { return }
             since = now.time
             releaseWaiting(at: now)
@@ -345,7 +349,7 @@ extension LaneMachine {
             && deliveries.reduce(0, { $0 + $1.recipientCount }) < claim.recipients
         if isAll { pollAt = now.monotonic + configuration.pollInterval } else { mayHaveDue = true }
         active.claimed(deliveries, leaseUntil: claim.leaseUntil)
-        // The lane may have been held in the meantime, or the worker stopped.
+        // In the meantime the lane may have been held, or the worker may have been stopped.
         if !isRunning || !hasPlace || hold.isHeld != claim.isProbe { return releaseWaiting(at: now) }
         if claim.isProbe, active.waiting == 0 { hold.foundNothing() }
     }
@@ -370,8 +374,8 @@ extension LaneMachine {
 
     private func isDue(_ now: Moment) -> Bool { mayHaveDue || nextDueAt.map { $0 <= now.time } ?? false }
 
-    /// The most deliveries to claim now. Where the account's rate applies, these deliveries may also have no more than
-    /// this many recipients together.
+    /// The most deliveries to claim now. Where the account's rate applies, this is also the number of recipients at
+    /// which the claim ends.
     private func claimable(at now: Moment) -> Int {
         guard isRunning, hasPlace, !isClaiming, isDue(now), storeOutage.mayAsk(at: now.monotonic),
             now.monotonic >= awaitsQuotaUntil
@@ -385,14 +389,15 @@ extension LaneMachine {
         let waiting = rateController == nil ? active.waiting : active.waitingRecipients
         let wanted = min(room, configuration.claimBatch, target - waiting)
         guard wanted > 0 else { return 0 }
-        // A claim costs a sync. So it waits until it is worth it, unless there is nothing else to do.
+        // A claim costs a sync. So the next claim waits until enough deliveries are wanted, or until there is nothing
+        // else to do.
         let isIdle = active.waiting == 0 && active.settling.isEmpty
         return isIdle || wanted >= min(configuration.claimBatch, (target + 3) / 4) ? wanted : 0
     }
 
     /// How many deliveries should wait for their turn, or how many recipients where the account's rate applies. With a
-    /// limited rate, it is what can be sent in one second. So a key that is new in the queue need not wait for many
-    /// deliveries of other keys.
+    /// limited rate, this is the number that can be sent in one second. So a key that is new in the queue need not wait
+    /// for many deliveries of other keys.
     private func waitingTarget(at now: Moment) -> Int {
         guard let rate = rateController?.rate(at: now.monotonic) else { return configuration.maxActive }
         return min(configuration.maxActive, max(1, Int(min(rate, 1e6).rounded(.up))))
@@ -441,7 +446,7 @@ extension LaneMachine {
     mutating func keptUp(_ upkeep: Upkeep, reclaimed: Int, broughtForward: Int, at now: Moment) {
         isKeepingUp = false
         active.extended(upkeep.extend, until: upkeep.leaseUntil)
-        // Not if the place has changed in the meantime.
+        // The status counts as recorded only if the place has not changed in the meantime.
         if let status = upkeep.status, upkeep.place == place {
             recorded = status
             recordedAt = now.monotonic
@@ -470,7 +475,7 @@ extension LaneMachine {
             let line = ended.pace == .throttled ? .quiet : transportOutage.retried(at: now.monotonic)
             notes.append(.retried(ended.delivery, ended.settlement, line))
         case .sent, .simulated, .failed:
-            // A delivery that was given up got no answer.
+            // A delivery that was given up has a pace. It got no answer, so it does not end an outage.
             if ended.pace == nil, let over = transportOutage.answered(at: now.monotonic) {
                 notes.append(.outageEnded(retries: over.retries, seconds: over.seconds))
             }
@@ -484,8 +489,9 @@ extension LaneMachine {
             storeOutage.mayAsk(at: now.monotonic, inHurry: isClosing)
         else { return false }
         if let settlesAt, now.monotonic < settlesAt { return false }
-        // Outcomes wait for a full batch only while further deliveries can start. Otherwise the batch might never fill:
-        // while the store fails, no delivery starts, and those that wait for their turn leave no room for new claims.
+        // Outcomes wait for a full batch only while waiting deliveries can start. If none can start, the batch might
+        // never fill: while the store fails, no delivery starts, and the deliveries that wait for their turn leave no
+        // room for new claims.
         return active.unsettled.count >= configuration.settleBatch || !hasNext
     }
 
@@ -516,8 +522,8 @@ extension LaneMachine {
                 bringForwardAt = now.monotonic + min(LaneMachine.upkeepInterval, configuration.leaseTime / 4)
                 upkeep.bringForward = true
             }
-            // Leases are extended first, so that what is held here is not reclaimed even when the clock was set
-            // forward.
+            // Leases are extended first, so that deliveries that are held here are not reclaimed, even if the clock was
+            // set forward.
             upkeep.extend = active.leased(before: now.time + .seconds(configuration.leaseTime.inSeconds * 0.6))
             upkeep.reclaim = true
         }
@@ -543,7 +549,7 @@ extension LaneMachine {
         }
     }
 
-    /// A delivery whose outcome can't be recorded is better not sent.
+    /// Also releases the waiting deliveries: a delivery whose outcome can't be recorded should not be sent.
     private mutating func storeFailed(_ operation: StoreOutage.Operation, _ error: any Error, at now: Moment) {
         if storeOutage.failed(operation, at: now.monotonic) { notes.append(.storeFailed(error)) }
         releaseWaiting(at: now)
@@ -606,7 +612,8 @@ extension LaneMachine {
         }
     }
 
-    /// The transport does not return, so it is unknown what happened to these deliveries.
+    /// Gives up the attempts in progress, because the transport does not return. What happened to their deliveries is
+    /// unknown.
     private mutating func abandonUnderWay(at now: Moment) {
         let cause = DeliveryOutcome.Cause(
             "shutdown", "The relay was stopped while the message was being sent.", mayHaveBeenTaken: true)
@@ -621,8 +628,8 @@ extension LaneMachine {
         }
     }
 
-    /// The next time at which a plan would differ only because time has passed. What is due already was started by this
-    /// plan or waits for an event.
+    /// The next time at which a new plan would differ from this one only because time has passed; nil if there is none.
+    /// Work that is already due was started by this plan, or waits for an event.
     private mutating func wakeAt(_ now: Moment) -> Timestamp? {
         var moments = [upkeepAt]
         switch phase {
@@ -631,7 +638,7 @@ extension LaneMachine {
             if mayStart {
                 moments.append(now.monotonic.advanced(bySeconds: rateController?.delay(at: now.monotonic) ?? 0))
             }
-            // No event reports when this process may do more or less, because of the other relays.
+            // The other relays can change what this process may do, and no event reports it.
             if !hasPlace || rateController.map({ $0.share != .whole }) ?? false {
                 moments.append(now.monotonic + configuration.pollInterval)
             }

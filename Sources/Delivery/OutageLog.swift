@@ -7,9 +7,9 @@ struct OutageLog {
     enum Line: Equatable {
         /// Write a line for this retry.
         case each
-        /// Write nothing above debug level.
+        /// Write the line for this retry at debug level.
         case quiet
-        /// Write nothing above debug level, and a summary of this many consecutive retries.
+        /// Write the line for this retry at debug level, and a summary of this many consecutive retries.
         case summary(retries: Int)
     }
 
@@ -17,7 +17,7 @@ struct OutageLog {
     private var began = MonotonicTime.distantPast
     private var summarisedAt = MonotonicTime.distantPast
 
-    /// More consecutive retries than this, without a delivery in between, are an outage.
+    /// More consecutive retries than this, without an answer about a message in between, are an outage.
     static let threshold = 5
     static let interval = Duration.seconds(60)
 
@@ -30,8 +30,8 @@ struct OutageLog {
         return .summary(retries: retries)
     }
 
-    /// The transport got an answer about a message. If this ends an outage, returns its number of retries and its
-    /// length in seconds.
+    /// The transport got an answer about a message. If this ends an outage, returns the outage's number of retries and
+    /// its length in seconds. Otherwise returns nil.
     mutating func answered(at now: MonotonicTime) -> (retries: Int, seconds: Double)? {
         let ended = retries > OutageLog.threshold ? (retries, now.seconds(since: began)) : nil
         retries = 0

@@ -4,9 +4,9 @@ import Synchronization
 /// A message's body. It is fetched from the queue at the first read, unless it came with the claim. So a transport that
 /// reads nothing causes no load on the store.
 ///
-/// It remembers why reading failed, because that decides the delivery's outcome, whatever the transport makes of it.
-/// Nothing is read once another relay may have the delivery. So a request in progress breaks off, also in a process
-/// that was suspended in the meantime.
+/// It remembers why reading failed, because this reason decides the delivery's outcome, whatever the transport reports.
+/// Nothing is read once another relay may have the delivery. So a request to SES that is in progress is broken off,
+/// even in a process that was suspended in the meantime.
 final class QueuedBody: StoredBody {
     private struct State {
         var body: (any StoredBody)?
@@ -52,8 +52,8 @@ final class QueuedBody: StoredBody {
         var description: String { "the relay has lost its claim to the message" }
     }
 
-    /// If reading was refused because the claim was lost: whether SES may have taken the message. Nil when reading was
-    /// not refused, or when the message was sent all the same.
+    /// If reading was refused because the claim was lost: whether SES may have accepted the message. Nil when reading
+    /// was not refused, or when the message was sent all the same.
     func brokenOff(_ outcome: DeliveryOutcome) -> Bool? {
         guard state.withLock({ $0.failure }) is ClaimLost else { return nil }
         return switch outcome {

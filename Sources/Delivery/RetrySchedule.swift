@@ -6,15 +6,15 @@ import RelayCore
 /// only ask to wait (`throttled`, `patient`) never make a delivery fail. Throttled answers also do not lengthen the
 /// pauses after other answers. When an operator has a delivery sent again, the pauses begin with the shortest one.
 public struct RetrySchedule: Hashable, Sendable {
-    /// The pause after the first attempt. It doubles with each further attempt.
+    /// The pause after the first attempt. Each later attempt doubles the pause, up to `maximum`.
     public var first: Duration
     /// The longest pause.
     public var maximum: Duration
     /// When a delivery is given up, counted from acceptance.
     public var giveUpAfter: Duration
-    /// The first pause of the `slow` pace, unless `maximum` is shorter.
+    /// The first pause of the paces `slow` and `patient`, unless `maximum` is shorter.
     public var slowFirst: Duration
-    /// The range of the pauses after a `throttled` answer. The upper bound is reached after a few answers.
+    /// The range of the pauses after a `throttled` answer. The upper bound is reached after a few attempts.
     public var throttled: ClosedRange<Duration>
 
     /// The largest part by which a pause is lengthened or shortened at random, so that deliveries that failed together
@@ -32,8 +32,8 @@ public struct RetrySchedule: Hashable, Sendable {
         self.throttled = throttled
     }
 
-    /// How long nothing is given up after the lane moves again. Deliveries that became too old while the lane was held
-    /// then get some more attempts.
+    /// How long no delivery is given up after the lane moves again. So deliveries that became too old while the lane
+    /// was held get some more attempts.
     var grace: Duration { min(maximum * 2, giveUpAfter) }
 
     /// The upper bound of all pauses.
@@ -41,7 +41,7 @@ public struct RetrySchedule: Hashable, Sendable {
         .seconds(max(maximum.inSeconds * (1 + RetrySchedule.jitter), throttled.upperBound.inSeconds))
     }
 
-    /// The pause after an attempt that had `tries` before it. `random` is at least 0 and less than 1.
+    /// The pause after an attempt. `tries` are the attempts before it. `random` is at least 0 and less than 1.
     func pause(after tries: Tries, pace: DeliveryOutcome.Pace, random: Double) -> Duration {
         switch pace {
         case .normal: return jittered(min(first.inSeconds * doubled(tries.pauses), maximum.inSeconds), random)
@@ -54,11 +54,11 @@ public struct RetrySchedule: Hashable, Sendable {
         }
     }
 
-    /// The power is limited to 2^40. Multiplied by a millisecond, this is more than any `maximum` and still fits into a
-    /// Double.
+    /// Returns 2 to the power of `times`, at most 2^40. Multiplied by a millisecond, 2^40 is more than any `maximum`
+    /// and still fits into a Double.
     private func doubled(_ times: Int) -> Double { Double(1 << min(max(times, 0), 40)) }
 
-    /// The attempts that were made before.
+    /// The attempts that were made before the current one.
     struct Tries: Hashable, Sendable {
         /// The number of all attempts.
         var attempts: Int
@@ -75,10 +75,10 @@ public struct RetrySchedule: Hashable, Sendable {
 
     /// When to try again after an attempt that ended `now`. Nil means that the delivery is given up.
     ///
-    /// The last attempt is made when the time is up, not up to an hour earlier. A delivery is never given up at its
-    /// very first attempt, however long it had to wait for it because the lane was held or because an operator had it
-    /// sent again. It is also never given up because the account's rate was exceeded or because of a cause that an
-    /// operator must correct. Neither says anything about the message.
+    /// The last attempt is made when `giveUpAfter` is over, and not one regular pause earlier. A delivery is never
+    /// given up at its first attempt, nor at the first one after an operator had it sent again, however long it had to
+    /// wait for that attempt. A delivery is also never given up because the account's rate was exceeded, or because of
+    /// a cause that an operator must correct. Neither of these says anything about the message.
     func nextAttempt(
         after tries: Tries, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {

@@ -4,14 +4,14 @@ import RelayCore
 ///
 /// A pure value over times of a monotonic clock. The rate comes from a setting or from the account's quota. If both
 /// exist, the lower one applies. SES may throttle all the same, because the quota was lowered since the relay asked for
-/// it or because others send through the same account. The rate is then cut and rises again along a cubic curve, as in
-/// TCP CUBIC. It rises quickly at first and slowly around the rate at which throttling began. Then it rises faster and
-/// faster until it reaches the quota or is throttled again. So most of the time the rate is just below the limit,
-/// whatever the limit is.
+/// it, or because other clients send through the same account. The rate is then cut and rises again along a cubic
+/// curve, as in TCP CUBIC. It rises quickly at first and slowly around the rate at which throttling began. Then it
+/// rises faster and faster until it reaches the quota or is throttled again. So most of the time the rate is just below
+/// the limit, whatever the limit is.
 public struct SendRateController: Sendable {
     private var setting: Double?
     private var quota: Double?
-    /// The rate, as far as is known, for all relays that use the account together, in recipients per second.
+    /// The rate at which all relays together may send, as far as is known, in recipients per second.
     public private(set) var allowedRate: Double
     /// The part of the rate that this relay may use.
     public private(set) var share = RateShare.whole
@@ -36,21 +36,23 @@ public struct SendRateController: Sendable {
     /// The rate of new SES accounts outside the sandbox, in emails per second.
     public static let defaultRate = 14.0
     /// `headroom` is the part of the allowed rate that is used. `burst` is how many seconds of sending can be caught up
-    /// on when the worker woke late. SES counts per second. A full bucket and a second's worth of sending are 0.984 of
-    /// what is allowed plus one email, so they never exceed the allowed whole number. The rest is a reserve for the
-    /// network, which delays unevenly.
+    /// on when the worker woke late. SES counts per second. A full bucket and one second of sending are together 0.984
+    /// of the allowed rate plus one email. So the whole number of emails in a second never exceeds the allowed number.
+    /// The rest is a reserve for the network, which delays unevenly.
     static let headroom = 0.96
     static let burst = 0.025
-    /// The same where several relays divide the rate. Each relay's network delays independently, and SES counts all of
-    /// them together. With these values the email that would be one too many for a second comes 0.077 s after its end.
+    /// The same two numbers for several relays that divide the rate. The network delays each relay's emails
+    /// independently, but SES counts the emails of all relays together. With these values, the first email that would
+    /// be too many for a second is sent 0.077 s after the end of that second.
     static let sharedHeadroom = 0.92
     static let sharedBurst = 0.01
-    /// A cut leaves this part of the rate. It leaves less when a larger part was throttled, but at least half.
+    /// A cut leaves this part of the rate. It leaves a smaller part if a smaller share of the requests was accepted,
+    /// but at least `deepestCut`.
     static let cut = 0.88
     static let deepestCut = 0.5
-    /// The time in seconds until the rate is again where throttling began.
+    /// The time after a cut, in seconds, until the rate is again the one at which throttling began.
     static let recovery = 20.0
-    /// In seconds. Throttled answers within this time after a cut refer to the time before the cut.
+    /// In seconds. Throttled answers within this time after a cut are still caused by the rate before the cut.
     static let settling = 1.0
     static let minimumRate = 0.1
     /// The lowest rate that an operator can set.
@@ -63,8 +65,8 @@ public struct SendRateController: Sendable {
         updatedAt = now
     }
 
-    /// Sets another setting from now on. With nil, the quota applies. What was learned about the account's limit is
-    /// kept.
+    /// Sets another setting from now on. With nil, only the quota limits the rate. What was learned about the account's
+    /// limit is kept.
     public mutating func limit(to setting: Double?, at now: MonotonicTime) {
         refill(now)
         self.setting = setting
@@ -78,7 +80,7 @@ public struct SendRateController: Sendable {
         refill(now)
         let former = ownRate
         self.share = share
-        // What was learned about the limit applies to the account, and so to this share of it.
+        // What was learned about the limit applies to the whole account, so it is converted to the new share.
         let own = ownRate
         if former > 0, own > 0 { climb?.knee *= own / former }
         if former == 0 { climb = nil }
@@ -108,7 +110,7 @@ public struct SendRateController: Sendable {
 
     private var isShared: Bool { share.count > 1 }
 
-    /// Takes the account's quota. If the quota changed, the limit changed too, so what was learned about the former
+    /// Stores the account's quota. If the quota changed, the limit changed too, so what was learned about the former
     /// limit is discarded.
     public mutating func learn(_ quota: SendQuota, at now: MonotonicTime) {
         guard quota.maximumRate.isFinite, quota.maximumRate >= 0, quota.maximumRate != self.quota else { return }

@@ -1,18 +1,18 @@
 import RelayCore
 
-/// Replaces SES for test keys. It takes every message, as SES would, and does not use the network.
+/// Replaces SES for test keys. It accepts every message, as SES would, and does not use the network.
 ///
 /// It treats recipients at `simulator.amazonses.com` as SES's mailbox simulator does. SES accepts these messages and
 /// reports later what happened to them. Here the same events come with the outcome, so that an application's handling
-/// of bounces can be tested without AWS. The mailbox `throttle` exists only in this relay: it answers as SES does when
-/// the sending rate is exceeded, twice for each delivery.
+/// of bounces can be tested without AWS. The mailbox `throttle` exists only in this relay: it answers the first two
+/// attempts of each delivery as SES does when the sending rate is exceeded.
 public struct SimulatedTransport: Transport {
     private let clock: any RelayClock
     private let random: @Sendable () -> UInt64
 
     static let throttledAttempts = 2
 
-    /// - Parameter random: makes the ids of messages.
+    /// - Parameter random: returns random bits for the ids of messages.
     public init(clock: any RelayClock, random: @escaping @Sendable () -> UInt64 = { .random(in: .min ... .max) }) {
         self.clock = clock
         self.random = random
@@ -77,13 +77,13 @@ enum SimulatorMailbox: String, CaseIterable {
         self.init(rawValue: String(parts[0].prefix { $0 != "+" }))
     }
 
-    /// Each mailbox once, in the order of the cases.
+    /// The mailboxes among the recipients, each once, in the order of the cases.
     static func all(among recipients: [String]) -> [SimulatorMailbox] {
         let found = recipients.compactMap { SimulatorMailbox($0) }
         return found.isEmpty ? [] : allCases.filter(found.contains)
     }
 
-    /// What SES reports of a message to this mailbox (Amazon SES Developer Guide, "Using the mailbox simulator
+    /// What SES reports about a message to this mailbox (Amazon SES Developer Guide, "Using the mailbox simulator
     /// manually").
     func events(at now: Timestamp) -> [RecipientEvent] {
         let delivered = RecipientEvent(

@@ -3,7 +3,8 @@ import RelayCore
 /// An outage of the store. Its beginning and its end are each reported once, and the store is asked less and less
 /// often.
 ///
-/// It lasts until each kind of operation that failed has worked again. A full disk, for example, can still be read.
+/// The outage lasts until each kind of operation that failed has worked again. For example, a full disk can be read but
+/// not written.
 struct StoreOutage {
     enum Operation { case claim, look, settle, upkeep }
 
@@ -48,7 +49,7 @@ struct StoreOutage {
         return now.seconds(since: since)
     }
 
-    /// Whether the store may be asked now. `inHurry`: without the growing pauses.
+    /// Whether the store may be asked now. If `inHurry` is true, the growing pauses do not apply.
     func mayAsk(at now: MonotonicTime, inHurry: Bool = false) -> Bool {
         now >= (inHurry ? min(retryAt, failedAt + StoreOutage.firstPause) : retryAt)
     }

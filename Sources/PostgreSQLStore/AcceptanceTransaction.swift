@@ -4,10 +4,10 @@ import Synchronization
 /// Decides on a batch and writes what is accepted, within one transaction. It takes two round trips, including that of
 /// COMMIT.
 ///
-/// The first round trip locks the rows that relays share: the keys' rows (FOR SHARE, against changes of the key), and
-/// those of keys with a daily cap (FOR UPDATE, so that relays count one after the other), each in the keys' order.
-/// Fingerprints are inserted before anything is decided: of two relays with the same fingerprint, the second waits for
-/// the first and then finds it.
+/// The first round trip locks the rows that relays share: the rows of the table `key` (FOR SHARE, against changes of
+/// the key), and the rows of `capped_key` for keys with a daily cap (FOR UPDATE, so that relays count one after the
+/// other). Both are locked in the order of the keys. Fingerprints are inserted before anything is decided: if two
+/// relays insert the same fingerprint, the second waits for the first and then finds the fingerprint.
 struct AcceptanceTransaction {
     private let batch: [Submission]
     private let now: Timestamp
@@ -24,7 +24,7 @@ struct AcceptanceTransaction {
         var requestedAt: Timestamp?
         /// When its message was accepted; nil if the message is gone.
         var acceptedAt: Timestamp?
-        /// Whether a part of it has not failed, been cancelled or been suppressed.
+        /// Whether the message has a delivery that is neither failed, nor cancelled, nor suppressed.
         var isAlive: Bool
     }
 
@@ -38,7 +38,7 @@ struct AcceptanceTransaction {
     /// The results of the first round trip.
     private struct Found {
         var standings: [KeyID: KeyStanding] = [:]
-        /// Fingerprints that did not exist yet, as they were inserted.
+        /// The fingerprints that did not exist yet, with the values that were inserted.
         var inserted: [Fingerprint: Memory] = [:]
         var remembered: [Fingerprint: Remembered] = [:]
 
@@ -77,7 +77,7 @@ struct AcceptanceTransaction {
         self.node = node
     }
 
-    /// Runs everything except COMMIT, which is sent together with the writing statements.
+    /// Runs the transaction except COMMIT. Its last writing statements are only queued, and sent together with COMMIT.
     func run(in connection: Connection) throws -> Result {
         let found = try lockAndFind(in: connection)
         var ledger = AcceptanceLedger(now: now, storage: storage, free: nil)
@@ -133,7 +133,7 @@ struct AcceptanceTransaction {
                 proposed.map { $0.value.content.map { Bytes($0) } }, proposed.map(\.value.acceptedAt),
             ])
         if requiresReplica { try connection.queue("SELECT \(ReplicaRow.commitsWait)") }
-        // Most keys have no cap, and their last batch has shown that.
+        // Most keys have no cap. If earlier batches have shown this for all these keys, caps are not asked for.
         let asksForCaps = !uncapped.are(keys)
         if asksForCaps { try queueCaps(of: keys.map(\.text), in: connection) }
         if !large.isEmpty {
@@ -141,11 +141,12 @@ struct AcceptanceTransaction {
                 "SELECT message, sum(octet_length(bytes))::bigint FROM body WHERE message = ANY ($1) GROUP BY message",
                 [large.map(\.0)])
         }
-        // The results of BEGIN and its settings come first.
+        // The results of BEGIN and its settings come first, and are skipped.
         let results = Array(
             try connection.results().suffix(
                 2 + (requiresReplica ? 1 : 0) + (asksForCaps ? 2 : 0) + (large.isEmpty ? 0 : 1)))
-        // If a standby is required but missing, COMMIT waits for it. If none is configured, COMMIT would not wait.
+        // If the required standby is configured but not connected, COMMIT waits for it. If none is configured, COMMIT
+        // would not wait, so the batch is refused here.
         if requiresReplica, results[2].first?.boolean(0) != true { throw StoreError.unavailable(ReplicaRow.missing) }
         if !large.isEmpty, let sizes = results.last { try verify(large, sizes) }
         var found = try found(results[0], results[1], proposed)
@@ -162,8 +163,8 @@ struct AcceptanceTransaction {
         return found
     }
 
-    /// Locks the rows of keys that have a cap, and counts how much of the day they have used, with a snapshot taken
-    /// after the lock. Only queued: the second result is the count.
+    /// Queues two statements. The first locks the rows of keys that have a daily cap. The second counts how many emails
+    /// these keys have sent today, in a snapshot from after the lock; its result is the count.
     private func queueCaps(of keys: [String], in connection: Connection) throws {
         try connection.queue("SELECT key FROM capped_key WHERE key = ANY ($1) ORDER BY key FOR UPDATE", [keys])
         try connection.queue(
@@ -177,10 +178,10 @@ struct AcceptanceTransaction {
     private func findRepeats(
         beside proposed: [(key: Fingerprint, value: Memory)], _ found: inout Found, in connection: Connection
     ) throws {
-        // These are only looked up.
+        // Former fingerprints are only looked up, and not inserted.
         let others = Set(batch.compactMap(\.formerFingerprint)).subtracting(proposed.map(\.key))
         guard found.inserted.count < proposed.count || !others.isEmpty else { return }
-        // The rows are locked: if two relays find one that is too old, one replaces it and the other sees the
+        // The rows are locked: if two relays find a row that is too old, one relay replaces it and the other sees the
         // replacement.
         let rows = try connection.run(
             """
@@ -209,7 +210,8 @@ struct AcceptanceTransaction {
         }
     }
 
-    /// Parts are written without waiting for the disk, so a server that took over from another one may lack some.
+    /// Checks that large bodies are complete. Their parts are written without waiting for the disk, so a server that
+    /// took over from another one may lack some of them.
     private func verify(_ large: [(Int64, Int)], _ result: QueryResult) throws {
         var there: [Int64: Int64] = [:]
         for index in 0..<result.count { there[result[index].integer(0) ?? 0] = result[index].integer(1) }
@@ -237,7 +239,8 @@ struct AcceptanceTransaction {
         return found
     }
 
-    /// What would be remembered if all were accepted: each fingerprint once, in order.
+    /// What would be remembered if all messages of the batch were accepted: each fingerprint once, in the order of the
+    /// fingerprints.
     private func proposals() -> [(key: Fingerprint, value: Memory)] {
         var proposed: [Fingerprint: Memory] = [:]
         func propose(_ fingerprint: Fingerprint, _ memory: Memory) {
@@ -257,12 +260,12 @@ struct AcceptanceTransaction {
     // MARK: Decisions
 
     private func isRecent(_ moment: Timestamp?) -> Bool {
-        // Also if a clock was ahead then and is correct now.
+        // A moment after `now` can be recent too: the clock may have been ahead then and be correct now.
         guard let moment else { return false }
         return moment >= now - Fingerprint.memory && moment <= now + Fingerprint.memory
     }
 
-    /// The message under a fingerprint. A failed message is no reason to refuse another attempt.
+    /// The message under a fingerprint. A failed message does not count: it is no reason to refuse another attempt.
     private func firstOfRepeat(
         _ fingerprint: Fingerprint, _ found: Found, _ memories: [Fingerprint: Memory]
     ) -> MessageID? {
@@ -287,7 +290,8 @@ struct AcceptanceTransaction {
 
     // MARK: The second round trip
 
-    /// Makes the rows that were inserted before the decisions agree with them. They nearly always do.
+    /// Corrects the rows that were inserted before the decisions and do not agree with them. Nearly always, all of them
+    /// agree.
     private func correct(_ found: Found, _ memories: [Fingerprint: Memory], in connection: Connection) throws {
         let changed = memories.filter { found.inserted[$0.key] != $0.value }.sorted {
             $0.key.bytes.lexicographicallyPrecedes($1.key.bytes)

@@ -22,14 +22,15 @@ extension PostgreSQLStore {
 
     public func discard(_ body: SpooledBody) async {
         guard let id = MessageID(body.name) else { return }
-        // Parts that remain are deleted when this relay ends.
+        // Parts that remain are deleted after this relay has ended.
         try? await removeStaged(id)
     }
 
     fileprivate func removeStaged(_ id: MessageID) async throws {
         try await bodies.run { connection in
             try connection.transaction(isDurable: false) {
-                // Only parts that are still staged: if the acceptance was in doubt, the message may have been accepted.
+                // Only parts that are still staged are deleted: if the acceptance was in doubt, the message may have
+                // been accepted.
                 try connection.queue(
                     """
                     DELETE FROM body WHERE message = $1 AND EXISTS (SELECT 1 FROM staged_body WHERE message = $1)
@@ -68,14 +69,14 @@ extension PostgreSQLStore {
 /// A large body that is being written to the table `body`, before the acceptance that refers to it.
 ///
 /// Parts are written without waiting for the disk: the acceptance's COMMIT comes later in the same log, and waits for
-/// everything before it. Calls come one after the other.
+/// everything before it. Its functions are called one after the other.
 private final class StagedBody: SpoolFile {
     private let store: PostgreSQLStore
     private let id: MessageID
     private let state = Mutex(State())
 
     private struct State {
-        /// Octets that are not written yet; less than a part.
+        /// Octets that are not written yet; they are fewer than a part has.
         var rest: [UInt8] = []
         var parts = 0
         var size = 0

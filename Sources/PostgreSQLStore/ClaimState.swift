@@ -5,16 +5,17 @@ import Synchronization
 /// deliveries begins.
 ///
 /// A claimed delivery leaves a dead entry in the index, which stays for as long as any transaction is open. A search
-/// that began at the first entry would go through all of them each time. So it begins at a mark for each key. No
-/// delivery below the mark was queued at the last search. From time to time everything is searched again: less often
-/// if that takes long.
+/// that began at the first entry would go through all dead entries each time. So each key has a mark, at which the
+/// search for its deliveries begins. At the last search, none of the key's queued deliveries was due before the mark.
+/// From time to time everything is searched again, and less often if such a search takes long.
 struct QueuedKeys {
     private struct Entry {
-        /// In milliseconds: the first delivery is due at this time or later, as far as is known.
+        /// The key's first delivery is due at this time or later, as far as is known. In milliseconds since 1970.
         var mark: Int64
         /// When a delivery was last found.
         var seenAt: MonotonicTime
-        /// When the mark was last lowered. A search that had begun before may not have seen the reason.
+        /// When the mark was last lowered. A search that began before that may not have seen the delivery for which the
+        /// mark was lowered.
         var loweredAt = MonotonicTime.distantPast
     }
 
@@ -29,15 +30,16 @@ struct QueuedKeys {
     /// Whether the next search begins at the first entry, because the marks have just been reset.
     private var isRewound = false
 
-    /// The most keys that are remembered. Others are found again each time.
+    /// The most keys that are remembered. Other keys are found again at each search.
     static let most = 10_000
-    /// In milliseconds. A message that another relay is accepting has already been due for a moment when it appears, at
-    /// most for this long. If it was longer, that relay finds it, or this one when the marks are next reset. Each search
-    /// passes the dead entries of this time.
+    /// How long before the current time a mark stays, in milliseconds. When a message that another relay accepts
+    /// becomes visible, it has already been due for a moment, which is rarely longer than this margin. If it is longer,
+    /// the other relay finds the message, or this relay finds it when the marks are next reset. Each search passes the
+    /// dead entries of this period.
     static let margin: Int64 = 250
     /// How often the marks are reset.
     static let rewindInterval = Duration.seconds(10)
-    /// How often they are reset if the searches that begin at the first entry take long.
+    /// The longest time between two resets of the marks, if the searches that begin at the first entry take long.
     static let longestRewindInterval = Duration.seconds(120)
     /// After how many seconds a key without deliveries is forgotten.
     static let memory = 600.0
@@ -53,7 +55,8 @@ struct QueuedKeys {
         keys = entries.keys.sorted()
     }
 
-    /// This process has queued a delivery of the key that is due at this time. The next search must find it.
+    /// This process has queued a delivery of the key that is due at `due`; nil if that time is not known. The next
+    /// search must find it.
     mutating func queued(_ key: String, due: Timestamp?, at now: MonotonicTime) {
         if entries[key] == nil { add([key], at: now) }
         let first = due?.milliseconds ?? .min
@@ -91,14 +94,14 @@ struct QueuedKeys {
         if hasForgotten { keys = entries.keys.sorted() }
     }
 
-    /// Starts to search everything again if that is due.
+    /// Resets the marks if that is due, so that everything is searched again.
     mutating func rewind(at now: MonotonicTime) {
         guard rewinds.isDue(at: now) else { return }
         isRewound = true
         for key in keys { entries[key]?.mark = .min }
     }
 
-    /// The database was searched from the marks, which took this time.
+    /// The database was searched from the marks, between `start` and `end`.
     mutating func searched(from start: MonotonicTime, to end: MonotonicTime) {
         guard isRewound else { return }
         isRewound = false
@@ -113,15 +116,16 @@ struct QueuedKeys {
 
     mutating func served(_ key: String) { served = key }
 
-    /// The gaps between the known keys, in which other keys may be: after the lower end and before the upper one. No
-    /// key is before the first end or after the last one: keys consist of letters and digits.
+    /// The gaps between the known keys, in which unknown keys may be. Each gap is after its lower end and before its
+    /// upper end. No key is outside the gaps' first and last ends, because keys consist of letters and digits.
     var gaps: (lower: [String], upper: [String]) { ([""] + keys, keys + ["~"]) }
 }
 
 /// The state that a process's claims share.
 final class ClaimState: Sendable {
     private let lanes = Mutex<[Lane: QueuedKeys]>([:])
-    /// Searches for abandoned deliveries, which pass the dead entries of all deliveries that were claimed.
+    /// When the next search for each lane's abandoned deliveries is due. Such a search passes the dead entries of all
+    /// deliveries that were claimed.
     private let reclaims = Mutex<[Lane: PacedWork]>([:])
     private let lost = Mutex<[(claim: Int64, until: MonotonicTime)]>([])
 
@@ -134,7 +138,7 @@ final class ClaimState: Sendable {
         reclaims.withLock { $0[lane]?.isDue(at: now) ?? true }
     }
 
-    /// A lane's abandoned deliveries were searched, which took this time.
+    /// The lane's abandoned deliveries were searched for, between `start` and `end`.
     func searchedAbandoned(_ lane: Lane, from start: MonotonicTime, to end: MonotonicTime) {
         reclaims.withLock {
             $0[lane, default: PacedWork(interval: .zero, longest: ClaimState.longestReclaimInterval)]
@@ -142,11 +146,11 @@ final class ClaimState: Sendable {
         }
     }
 
-    /// The deliveries of a dead relay are with another one in 20 s, so this must be short.
+    /// The deliveries of a dead relay must be with another relay within 20 s, so this interval must be short.
     static let longestReclaimInterval = Duration.seconds(5)
 
-    /// Claims whose answers were lost. They may have been committed, but nothing of them was sent: their deliveries are
-    /// returned.
+    /// Claims whose answers were lost. They may have been committed, but none of their deliveries was sent, so these
+    /// are returned to the queue.
     func lostClaims(at now: MonotonicTime) -> [Int64] {
         lost.withLock { lost in
             lost.removeAll { $0.until < now }

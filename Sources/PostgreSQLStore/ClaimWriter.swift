@@ -1,6 +1,6 @@
 import RelayCore
 
-/// Writes what a claim takes: deliveries under a lease, without their suppressed recipients.
+/// Writes a claim: each claimed delivery gets a lease, and its suppressed recipients are left out.
 struct ClaimWriter {
     private let lane: Lane
     private let holder: Int64
@@ -10,7 +10,8 @@ struct ClaimWriter {
     private var events: EventWriter
     private(set) var claim = DeliveryClaim([])
 
-    /// How often a claim searches again because some of the deliveries that it found ended as suppressed.
+    /// The most searches of one claim. It searches again only if some of the deliveries that it found ended as
+    /// suppressed.
     static let rounds = 8
 
     init(
@@ -25,8 +26,8 @@ struct ClaimWriter {
         events = EventWriter(reports: reports, node: holder, slots: slots, now: now)
     }
 
-    /// Returns the deliveries of claims whose answers were lost: nothing of them was sent. Only queued: it is sent with
-    /// the next statement.
+    /// Returns to the queue the deliveries of claims whose answers were lost: none of these deliveries was sent. The
+    /// statement is only queued, and sent with the next one.
     static func giveBack(_ claims: [Int64], in connection: Connection) throws {
         guard !claims.isEmpty else { return }
         try connection.queue(
@@ -36,8 +37,8 @@ struct ClaimWriter {
             """, [claims])
     }
 
-    /// Claims deliveries that this transaction has locked. Returns whether some of them ended, so that there is room
-    /// for others.
+    /// Claims deliveries that this transaction has locked. Returns whether some of them ended as suppressed, so that
+    /// there is room for other deliveries.
     ///
     /// - Throws: ``StoreError/instanceLost`` if other relays may have taken over this relay's place.
     mutating func take(_ ids: [Int64], in connection: Connection) throws -> Bool {
@@ -78,8 +79,8 @@ struct ClaimWriter {
     /// Writes the events of suppressed recipients. This is the last call of the transaction.
     mutating func finish(in connection: Connection) throws {
         _ = try events.write(in: connection)
-        // A simulated send keeps its bytes. After the events, because a report to the sender may have to quote the
-        // bytes.
+        // A simulated send keeps its bytes. The bytes of live messages are deleted after the events are written,
+        // because a report to the sender may have to quote the bytes.
         if lane == .live {
             try QueueRow.dropBodies(of: claim.suppressed.map(\.message.rawValue), in: connection)
         }
@@ -120,8 +121,8 @@ struct ClaimWriter {
         return ids.compactMap { byID[$0] }
     }
 
-    /// The list's entries for these recipients, by match key, and the earlier suppressed recipients of messages that
-    /// had some.
+    /// The suppression list's entries for the recipients of these deliveries, and the recipients that were suppressed
+    /// before, by message.
     private func suppressed(
         _ found: [(delivery: ClaimedDelivery, suppressed: Int)], in connection: Connection
     ) throws -> (ListedAddresses, [Int64: Set<String>]) {

@@ -12,9 +12,9 @@ final class Connection {
     private var prepared: [String: String] = [:]
     /// What was queued since the last ``results()``, in order.
     private var queued: [Queued] = []
-    /// The server's notices since ``takeWarnings()``: SQLSTATE and text.
+    /// The SQLSTATEs of the server's warnings since the last ``takeWarnings()``.
     private let notices = Notices()
-    /// Whether statements are prepared under names, which is cheaper, or parsed each time, which a pooler in
+    /// Whether statements are prepared under names, which is cheaper. If not, they are parsed each time, as a pooler in
     /// transaction mode requires.
     private let namesStatements: Bool
     /// When the caller gives up. After that the connection can't be used any more.
@@ -22,9 +22,9 @@ final class Connection {
     /// Whether the server has sent any answer since ``begin(until:)``.
     private(set) var hasAnswered = false
     private(set) var isLost = false
-    /// The position of its host in the connector's list.
+    /// The position of the server in the connector's list.
     let host: Int
-    /// Its host and port, which errors name.
+    /// The server's host and port, which errors name.
     let name: String
     private let clock = SystemClock()
 
@@ -73,7 +73,7 @@ final class Connection {
     /// The value of `server_version_num`: 150018 is 15.18.
     var serverVersion: Int { Int(pq_server_version(pointer)) }
 
-    /// Begins a call. At the deadline it ends, and the connection with it.
+    /// Begins a unit of work. If the work has not ended at the deadline, it fails, and the connection is lost.
     func begin(until deadline: MonotonicTime) {
         self.deadline = deadline
         hasAnswered = false
@@ -165,13 +165,13 @@ final class Connection {
         return found
     }
 
-    /// Discards the results of queued statements that were not read: the next call skips them.
+    /// Reads and discards the results of the queued statements, so that the next call does not get them.
     func dropQueued() {
         guard !queued.isEmpty, !isLost else { return }
         _ = try? results()
     }
 
-    /// Runs a statement and the statements that were queued before it. Returns its result.
+    /// Runs the statements that were queued before, and then `sql`. Returns the result of `sql`.
     @discardableResult
     func run(_ sql: String, _ parameters: [any ParameterValue] = []) throws -> QueryResult {
         try queue(sql, parameters)
@@ -191,7 +191,7 @@ final class Connection {
         try run(sql, parameters).first.map(body)
     }
 
-    /// The first column of the first row; nil if there is no row, or if it is null.
+    /// The first column of the first row; nil if there is no row, or if the column is null.
     func integer(_ sql: String, _ parameters: [any ParameterValue] = []) throws -> Int64? {
         try run(sql, parameters).first?.integer(0)
     }
@@ -261,10 +261,10 @@ final class Connection {
         return .lost(named(Connection.oneLine(pq_error_message(pointer))))
     }
 
-    /// With the server's name: a relay may know several servers.
+    /// An error text with the server's name, because a relay may know several servers.
     private func named(_ message: String) -> String { "\(message) (server \(name))" }
 
-    /// Without the details, which may contain addresses.
+    /// The error of a failed result, without PostgreSQL's details, which may contain addresses.
     private func refusal(_ result: OpaquePointer) -> ServerError {
         let message = named(
             pq_result_error_field(result, CInt(PQ_MESSAGE_PRIMARY)).map { String(cString: $0) }

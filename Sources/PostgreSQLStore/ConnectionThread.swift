@@ -25,8 +25,8 @@ final class ConnectionThread: Sendable {
 
     /// Runs `body`, a whole transaction or a single statement, on the thread. `completion` is called there too.
     ///
-    /// If the server has ended between two calls, `body` is run again on a new connection: nothing had been sent to the
-    /// old server.
+    /// If the server has ended between two calls, `body` is run again on a new connection: the old server has run
+    /// nothing of it.
     func run<T: Sendable>(
         within limit: Duration = .seconds(20), _ body: @escaping @Sendable (Connection) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
@@ -46,7 +46,8 @@ final class ConnectionThread: Sendable {
         }
     }
 
-    /// For callers that are neither on an event loop nor in a task: blocks.
+    /// Runs `body` on the thread, and blocks until it has ended. Only for callers that are neither on an event loop nor
+    /// in a task.
     func runBlocking<T: Sendable>(
         within limit: Duration = .seconds(20), _ body: @escaping @Sendable (Connection) throws -> T
     ) throws -> T {
@@ -63,12 +64,14 @@ final class ConnectionThread: Sendable {
             do {
                 return try body(connection)
             } catch let error as ServerError {
-                // A commit that waits in vain for a standby may hold a lock, while another server has taken over.
+                // If a lock can't be obtained, a commit that waits in vain for a standby may hold it. Another server
+                // may have taken over in the meantime.
                 let tellsOfHost = error.isEndOfServer || error.isOccupied
                 if tellsOfHost || error.tellsOfPooler { drop() }
                 if tellsOfHost { connector.suspect(connection.host) }
                 if error.tellsOfPooler { connector.foundPooler() }
-                // An error of a connection that was made for this call is reliable.
+                // If the connection was made for this call, its error is not left over from earlier, so the call is not
+                // tried again.
                 let mayTryAgain =
                     error.tellsOfPooler || error.isTransient || error.isEndOfServer && !isNew && !connection.hasAnswered
                 guard mayTryAgain, tries < ConnectionThread.tries, SystemClock().monotonicNow() < deadline else {

@@ -36,11 +36,12 @@ final class Connector: Sendable {
 
     /// How long threads are told that there is no server to use before the servers are looked at again.
     private static let refusalTime = Duration.milliseconds(200)
-    /// The time that a server has to say what it is. Connecting has its own, `connect_timeout`.
+    /// The time that a connected server has to answer whether it is a primary or a standby. Connecting has its own time
+    /// limit, `connect_timeout`.
     private static let answerTime = Duration.seconds(2)
 
     /// - Parameters:
-    ///   - conninfo: a URI (`postgresql://…`) or keywords and values, as libpq takes them.
+    ///   - conninfo: a URI (`postgresql://…`) or keywords and values, as libpq accepts them.
     ///   - onConflict: called when several servers accept writes, and with nil when that is over; must return quickly.
     /// - Throws: `StoreError.unavailable` if libpq is missing or does not understand the text. The message contains no
     ///   password.
@@ -125,7 +126,7 @@ final class Connector: Sendable {
         }
     }
 
-    /// Looks at all servers while one is in use: whether another one was promoted, or an old primary has started again.
+    /// Checks, while one server is in use, whether another server was promoted or an old primary has started again.
     /// Blocks for a few seconds at most.
     func look() {
         guard names.count > 1 else { return }
@@ -134,9 +135,10 @@ final class Connector: Sendable {
 
     private var knownTimeline: Int64? { state.withLock { $0.timeline > 0 ? $0.timeline : nil } }
 
-    /// Takes what was found.
+    /// Applies the result of a survey.
     ///
-    /// - Parameter isInUse: connections may be in use. A server that could not be asked may serve them all the same.
+    /// - Parameter isInUse: whether connections may be in use. A server that did not answer the survey may serve them
+    ///   all the same.
     private func use(_ servers: [DatabaseServer], isInUse: Bool = false) {
         let now = SystemClock().monotonicNow()
         let (conflict, isNew) = state.withLock { state in
@@ -161,9 +163,9 @@ final class Connector: Sendable {
 
     /// Asks all servers at the same time what they are. Blocks until each has answered, or its time is over.
     ///
-    /// - Parameter known: the timeline that is in use; nil: unknown. A server with a higher one was promoted since, so
-    ///   servers that answer much later than this one are not waited for: after a power cut, mail is accepted again
-    ///   sooner.
+    /// - Parameter known: the timeline that is in use; nil if it is not known. A server with a higher timeline was
+    ///   promoted since. Once such a server has answered, the others have only a moment left to answer, so that mail is
+    ///   accepted again sooner after a power cut.
     func survey(known: Int64? = nil) -> [DatabaseServer] {
         let shared = Answers()
         for host in names.indices {
@@ -215,7 +217,7 @@ final class Connector: Sendable {
         }
     }
 
-    /// libpq's reason without the address and without advice: the server's name stands before it.
+    /// libpq's reason without the address and without advice. The server's name is shown before the reason.
     private static func short(_ why: String) -> String {
         let last = why.split(separator: "connection to server at").last.map(String.init) ?? why
         let reason = last.split(separator: " failed: ", maxSplits: 1).last.map(String.init) ?? last

@@ -1,6 +1,6 @@
 import RelayCore
 
-/// Merges the rows of past days, so that there is one for each key or environment and day.
+/// Merges the rows of past days, so that there is one row for each day and each key or environment.
 enum CountRows {
     private struct Table {
         var name: String
@@ -19,13 +19,13 @@ enum CountRows {
         Table(name: "feedback_by_day", owner: "environment", sums: feedback),
     ]
 
-    /// What ON CONFLICT DO UPDATE sets to add to a row.
+    /// The assignments of ON CONFLICT DO UPDATE that add the new values to those of an existing row.
     static func adding(_ columns: [String], to table: String) -> String {
         columns.map { "\($0) = \(table).\($0) + excluded.\($0)" }.joined(separator: ", ")
     }
 
-    /// Days that are merged, counted back from today. Today and yesterday still change often. Rows of an earlier day
-    /// stay as they are if no relay ran since: they are read correctly too.
+    /// The days whose rows are merged, as numbers of days before today. The rows of today and yesterday still change
+    /// often. Rows of older days stay unmerged if no relay ran in time; they are read correctly too.
     static let mergedDays: ClosedRange<Int64> = 2...9
 
     /// The rows that are merged in one transaction.

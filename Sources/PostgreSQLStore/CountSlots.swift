@@ -4,8 +4,8 @@ import Synchronization
 /// The rows to which a process adds what it counts for a day.
 ///
 /// Each addition leaves a dead version of the row, which stays for as long as any transaction on the server is open,
-/// and each further addition to the row passes all of them. So a process starts another row, the next slot, after some
-/// additions. Readers sum up the rows.
+/// and each later addition to the row passes all dead versions. So after some additions a process starts another row,
+/// which has the next slot. Readers sum up the rows.
 struct CountSlots {
     /// What is counted: the id of a key or the name of an environment, and the day.
     struct Place: Hashable {

@@ -2,7 +2,7 @@ import RelayCore
 
 /// Writes a ``DeliveryChange`` to the table `delivery`. This is the only place that does.
 enum DeliveryRow {
-    /// One numbered parameter for each value of the change, so that a condition can continue with $11.
+    /// Each value of the change has a numbered parameter, so that the parameters of a condition begin with $11.
     private static let update = """
         UPDATE delivery SET state = $1, reason = CASE WHEN $2 THEN $3 ELSE reason END,
             next_attempt_at = coalesce($4, next_attempt_at), queued_since = coalesce($5, queued_since),
@@ -23,7 +23,7 @@ enum DeliveryRow {
         ]
     }
 
-    /// Writes one change for each delivery. Only queued: it is sent with the next statement, or with COMMIT.
+    /// Writes one change for each delivery. The statement is only queued, and sent with the next one or with COMMIT.
     static func apply(_ changes: [(change: DeliveryChange, delivery: DeliveryID)], in connection: Connection) throws {
         guard !changes.isEmpty else { return }
         let reasons = changes.map { entry -> (isSet: Bool, text: String?) in
@@ -52,7 +52,7 @@ enum DeliveryRow {
         try apply([(change, delivery)], in: connection)
     }
 
-    /// Applies a change to all of these deliveries. Returns how many there were.
+    /// Applies a change to all of these deliveries. Returns how many deliveries were changed.
     static func apply(_ change: DeliveryChange, to deliveries: [Int64], in connection: Connection) throws -> Int {
         try connection.execute(update + " WHERE id = ANY ($11)", parameters(change) + [deliveries])
     }
@@ -68,7 +68,7 @@ enum DeliveryRow {
         }
     }
 
-    /// Records attempts, if there were any. Only queued: it is sent with the next statement, or with COMMIT.
+    /// Records attempts, if there were any. The statement is only queued, and sent with the next one or with COMMIT.
     static func record(
         _ attempts: [(
             attempt: DeliveryChange.Attempt?, delivery: DeliveryID, before: Int, start: Timestamp, end: Timestamp
@@ -92,7 +92,8 @@ enum DeliveryRow {
 
     static func onReturn(_ text: String?) -> QueuedDisposition { text.flatMap(QueuedDisposition.init) ?? .deliver }
 
-    /// A condition. It has literals, so that the indexes over one state can be used.
+    /// The condition that a delivery has one of these states. It has literals, so that the indexes over one state can
+    /// be used.
     static func isOne(of states: [DeliveryState]) -> String {
         states.count == 1
             ? "state = '\(states[0].rawValue)'"

@@ -30,8 +30,8 @@ enum EventRow {
         }
     }
 
-    /// Only queued. ``inserted(_:)`` reads the identities of the events that are new. If several are the same, the
-    /// first one is added.
+    /// Queues the insertion of events. ``inserted(_:)`` reads the identities of the events that are new. If several
+    /// events are the same, the first one is added.
     ///
     /// Two relays may receive the same event at once: the second waits for the first and then adds nothing. All relays
     /// add in the same order, so that they do not wait for each other.
@@ -51,7 +51,8 @@ enum EventRow {
         Set(result.map { Identity($0.integer(0) ?? 0, $0.text(1) ?? "", $0.text(2) ?? "", $0.integer(3) ?? 0) })
     }
 
-    /// How many events of the same kind each event's recipient has. All of them are stored by now.
+    /// For each event: how many events of its kind its recipient has for the same message. The given events must be
+    /// stored already.
     static func counts(_ events: [New], in connection: Connection) throws -> [Int64] {
         guard !events.isEmpty else { return [] }
         return try connection.rows(
@@ -64,7 +65,7 @@ enum EventRow {
         ) { $0.integer(0) ?? 0 }
     }
 
-    /// The ``columns`` of many events, as arrays, and their places in a statement.
+    /// The ``columns`` of many events, as arrays, and the placeholders for them in a statement, numbered from `first`.
     static func parameters(
         _ events: [RecipientEvent], from first: Int
     ) -> (places: String, parameters: [any ParameterValue]) {
@@ -88,7 +89,7 @@ enum EventRow {
                 diagnostic: row.text(first + 4), server: row.text(first + 5), feedbackID: row.text(first + 6)))
     }
 
-    /// The recipients of messages that were suppressed.
+    /// The suppressed recipients of messages, by message.
     static func suppressed(of messages: [Int64], in connection: Connection) throws -> [Int64: Set<String>] {
         guard !messages.isEmpty else { return [:] }
         var found: [Int64: Set<String>] = [:]
@@ -133,7 +134,7 @@ extension MessageFacts {
             template: row.text(first + 7).flatMap { TemplateReference($0) })
     }
 
-    /// What is known about a message; nil if there is none.
+    /// What is known about a message; nil if the message does not exist.
     init?(_ message: MessageID, in connection: Connection) throws {
         let found = try connection.first(
             "SELECT \(MessageFacts.columns) FROM message WHERE id = $1", [message.rawValue]

@@ -6,16 +6,16 @@ import RelayCore
 /// one more if addresses are added to the list of suppressions. All relays write the tables in the same order, and the
 /// rows of each table in the order of their keys, so that no two relays wait for each other.
 ///
-/// Make it for one transaction and discard it afterwards.
+/// Make a writer for one transaction and discard it afterwards.
 struct EventWriter {
-    /// A change of a delivery that may be reported to its recipients' webhooks and senders.
+    /// A change of a delivery that may be reported to webhooks and to the message's sender.
     struct Told {
         var change: DeliveryChange
         var delivery: DeliveryID
         var time: Timestamp
         /// Whether the delivery counts in the statistics.
         var isCounted = false
-        /// The events that were reported with it.
+        /// The events that were reported with the change.
         var reported: [ReportedEvent] = []
     }
 
@@ -32,7 +32,7 @@ struct EventWriter {
         var recipient: String
         var event: RecipientEvent
         var sesMessageID: String?
-        /// False for the relay's own actions, whose event is the delivery's record.
+        /// Whether the event is stored. False for the relay's own actions, which the delivery's record shows.
         var isAdded: Bool
     }
 
@@ -40,14 +40,14 @@ struct EventWriter {
     private let node: Int64
     private let slots: SharedCountSlots
     private let now: Timestamp
-    /// Whether there is any webhook. There is nearly always none, and then little has to be read. Nil: not known; a
-    /// caller that reads something anyway can read ``webhooksExist`` with it.
+    /// Whether there is any webhook. There is nearly always none, and then little has to be read. Nil if it is not
+    /// known. A caller that runs a query anyway can add ``webhooksExist`` to its columns, and set this value.
     var hasWebhooks: Bool?
     private var entries: [Entry] = []
     private var facts: [MessageID: MessageFacts] = [:]
     private var statistics = StatisticsCounter()
 
-    /// An expression for a column: see ``hasWebhooks``.
+    /// An expression for a column of a query: see ``hasWebhooks``.
     static let webhooksExist = "EXISTS (SELECT 1 FROM webhook)"
 
     /// - Parameters:
@@ -79,9 +79,9 @@ struct EventWriter {
         add(event, of: recipient, message.id, sesMessageID: sesMessageID)
     }
 
-    /// Reports the outcome for deliveries' recipients: the outcome that follows from the changes themselves, which the
-    /// deliveries' records contain, and the events that were reported with them. The deliveries' rows must be locked or
-    /// changed before, so that none is deleted in the meantime.
+    /// Reports the outcome for deliveries' recipients to webhooks and senders: the events that follow from the changes
+    /// themselves, which the deliveries' records already show, and the events that were reported with the changes. The
+    /// deliveries' rows must be locked or changed before, so that none is deleted in the meantime.
     mutating func tell(_ told: [Told], in connection: Connection) throws {
         let heard = told.compactMap { told -> (told: Told, event: RecipientEvent?, isHeard: Bool)? in
             let event = told.change.event(at: told.time)
@@ -92,7 +92,7 @@ struct EventWriter {
             return (told, event, isHeard)
         }
         guard !heard.isEmpty else { return }
-        // The messages' suppressed recipients were reported before.
+        // Suppressed recipients are left out, because they were reported before.
         let found = try connection.rows(
             """
             SELECT delivery.id, recipients, ses_message_id, CASE WHEN suppressed > 0 THEN (
@@ -142,8 +142,8 @@ struct EventWriter {
     // MARK: Writing
 
     /// Writes what was collected. Call it once in a transaction, after all other rows that the transaction locks or
-    /// changes: other relays wait for the counts of the day until it ends. Its last statements are queued, and sent
-    /// with the next one or with COMMIT.
+    /// changes: other relays wait for the counts of the day until the transaction ends. The last statements of this
+    /// function are only queued, and sent with the next statement or with COMMIT.
     mutating func write(in connection: Connection) throws -> Written {
         defer { entries = [] }
         guard !entries.isEmpty else {
@@ -174,8 +174,8 @@ struct EventWriter {
         return Written(events: zip(kinds, isNew).map { ($0, $1) }, suppressed: suppressed)
     }
 
-    /// Counts new events in the statistics: each recipient once for each kind, even if the kind was reported before, or
-    /// is reported twice here.
+    /// Counts new events in the statistics: each recipient at most once for each kind. A kind that was reported before,
+    /// or is reported twice here, is not counted again.
     private mutating func count(new: [Entry], in connection: Connection) throws {
         let counted = new.filter { entry in
             StatisticsKind.counts(reported: entry.event.kind) && facts[entry.message]?.statisticsNames.isEmpty == false
@@ -265,7 +265,7 @@ private struct Consequences {
         calls.append(WebhookCallRow.NewCall(webhooks: hearing.map(\.id), payload: payload))
     }
 
-    /// Only queued: the usage of keys and of days.
+    /// Queues the statements that add the counts of keys and of days.
     func queueCounts(node: Int64, _ slots: SharedCountSlots, in connection: Connection) throws {
         guard !counts.isEmpty else { return }
         let ofKeys = Counts(counts.map { ($0.text, $1) })
@@ -288,10 +288,10 @@ private struct Counts {
 
     var places: [CountSlots.Place] { rows.map { CountSlots.Place(whose: $0.whose, day: $0.day) } }
 
-    /// Only queued.
+    /// Queues the statement that adds the counts to a table.
     ///
     /// - Parameters:
-    ///   - owner: the column of whose counts they are.
+    ///   - owner: the column that tells whose counts they are.
     ///   - slots: the slot of each of ``places``.
     func queueAdd(
         to table: String, of owner: String, node: Int64, _ slots: [Int64], in connection: Connection

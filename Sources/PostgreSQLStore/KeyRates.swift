@@ -2,8 +2,9 @@ import RelayCore
 
 /// The rates of keys, which all relays on the database share: a bucket for each key, by the server's clock.
 ///
-/// What a relay takes leaves the bucket at once, whether it is used or not. A change of a bucket does not wait for the
-/// disk: a server that takes over may lack the changes of the last moment, so those emails may be taken a second time.
+/// The emails that a relay takes leave the bucket at once, whether they are used or not. A change of a bucket does not
+/// wait for the disk: a server that takes over may lack the changes of the last moment, so those emails may be taken a
+/// second time.
 struct KeyRates: SharedRates {
     let thread: ConnectionThread
     let clock: any RelayClock
@@ -28,8 +29,8 @@ struct KeyRates: SharedRates {
         thread.run(within: .seconds(5)) { connection in
             try connection.transaction(isDurable: false) {
                 var row = try KeyRateRow.locked(key, limits, in: connection)
-                // Read after the row came. So the age includes the time until the server read its clock, and never too
-                // much is given back.
+                // The clock is read after the row has arrived. So the age includes the time until the server read its
+                // own clock, and never too much is given back.
                 row.giveBack(emails, age: clock.monotonicNow().seconds(since: since), limits: limits)
                 try row.write(key, in: connection)
             }
@@ -60,8 +61,8 @@ struct KeyRateRow {
         self.aheadUntil = aheadUntil
     }
 
-    /// Forgets emails that were taken ahead once their time is over. Until then the bucket had no room for them, because
-    /// they may have been spent in the last moment.
+    /// Forgets emails that were taken ahead once their time is over. Until then the bucket has no room for them,
+    /// because they may be spent at the last moment.
     private mutating func expire(_ limits: SendingLimits) {
         guard now.seconds >= aheadUntil else { return }
         if ahead > 0 {
@@ -82,8 +83,8 @@ struct KeyRateRow {
         let lasts = aheadUntil - now.seconds
         if case .refuse = answer { return SharedRateAnswer(answer: answer, taken: 0, aheadLasts: lasts) }
         guard answer == .go else { return SharedRateAnswer(answer: answer, taken: emails, aheadLasts: lasts) }
-        // Only emails that are available now, and at most half of what the key may send at once: the rest is for
-        // clients of other relays.
+        // Emails are taken ahead only as far as they are available now, and at most half of what the key may send at
+        // once: the rest is for clients of other relays.
         let more = max(0, min(most - emails, Int(available) - emails, Int(limits.capacity / 2) - ahead))
         if more > 0 {
             _ = bucket.take(more, limits: inBucket, at: now, maximumWait: 0)
@@ -94,15 +95,16 @@ struct KeyRateRow {
 
     /// Takes back emails that were not used.
     ///
-    /// - Parameter age: how many seconds ago the rate could begin to fill their place. Negative: that many seconds are
-    ///   left until emails that were taken ahead expire, so they still count as if they were in the bucket.
+    /// - Parameter age: how many seconds ago the rate could begin to refill the place of these emails. If it is
+    ///   negative, the emails were taken ahead, and expire after that many seconds; until then, they count as if they
+    ///   were in the bucket.
     mutating func giveBack(_ emails: Int, age: Double, limits: SendingLimits) {
         expire(limits)
         if age < 0 { ahead = max(0, ahead - emails) }
         bucket.giveBack(emails, takenAt: now.advanced(bySeconds: -max(0, age)), limits: room(limits), at: now)
     }
 
-    /// The limits with the room of the bucket besides the emails that relays hold.
+    /// The limits, with the bucket's capacity reduced by the emails that relays hold.
     private func room(_ limits: SendingLimits) -> SendingLimits {
         guard ahead > 0 else { return limits }
         var limits = limits

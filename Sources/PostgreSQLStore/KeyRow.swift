@@ -7,7 +7,7 @@ enum KeyRow {
         key.detects_repeats, key.created_at, key.expires_at, key.revoked_at, key.webhooks_for_all
         """
 
-    /// The number of the first column after these in a query.
+    /// The number of the first column after `columns` in a query.
     static let next: CInt = 14
 
     static let secrets = "key.digest, key.previous_digest, key.previous_until"
@@ -105,7 +105,7 @@ enum KeyRow {
     }
 
     /// Tells all relays that keys have changed. It must be the last statement of its transaction: the row's lock is
-    /// held until that ends.
+    /// held until the transaction ends.
     static func noteChange(in connection: Connection) throws {
         try connection.queue("UPDATE key_change SET counter = counter + 1")
     }

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// A relay that has not renewed its row for 15 s, by the server's clock, may be declared dead by any other relay. The
 /// deliveries that it was sending then go to others. A relay stops sending ten seconds after the start of its last
-/// successful renewal, and therefore before any other relay begins.
+/// successful renewal, and therefore before any other relay begins to send its deliveries.
 final class Membership: Sendable {
     /// Other relays may declare a relay dead after this time without a renewal, by the server's clock.
     static let expiry = Duration.seconds(15)
@@ -26,11 +26,11 @@ final class Membership: Sendable {
         var renewedAt = MonotonicTime.distantPast
         /// The number of living relays at the last renewal.
         var living = 1
-        /// The number of them that joined before this one.
+        /// The number of living relays that joined before this one.
         var elders = 0
-        /// Whether every other living relay divides the rate by at least as many relays.
+        /// Whether every other living relay divides the rate by at least as many relays as this one counts.
         var isCounted = false
-        /// A renewal that is still to come must not join again.
+        /// Whether this relay has left. A renewal after that must not join again.
         var hasLeft = false
     }
 
@@ -50,8 +50,8 @@ final class Membership: Sendable {
     /// Whether no other relay can have taken what this relay has claimed in its present place.
     var ownsClaims: Bool { ownsClaims(of: nil) }
 
-    /// Whether no other relay can have taken what this relay has claimed as `node`. False for claims from before it
-    /// lost its place and took another one.
+    /// Whether no other relay can have taken what this relay has claimed as `node`. False for claims that this relay
+    /// made in an earlier place.
     func ownsClaims(of node: Int64?) -> Bool {
         let now = clock.monotonicNow()
         return state.withLock { state in
@@ -60,11 +60,11 @@ final class Membership: Sendable {
         }
     }
 
-    /// This relay's part of a rate that all relays share: none until all others leave it a part.
+    /// This relay's part of a rate that all relays share. It is none until all other relays leave room for it.
     ///
-    /// Relays share it in the order in which they joined. A relay that joins is the last, so it changes no other relay's
-    /// place. A relay that leaves can only move the later ones forward. So a relay that has not learnt of either takes no
-    /// more than its part.
+    /// Relays divide the rate in the order in which they joined. A relay that joins is the last one, so it changes no
+    /// other relay's position. If a relay leaves, the later relays only move forward. So a relay that has not yet
+    /// learnt of such a change uses no more than its part.
     var share: RateShare {
         state.withLock {
             $0.place != nil && $0.isCounted ? RateShare(place: $0.elders, count: max($0.living, 1)) : .none
@@ -118,8 +118,8 @@ final class Membership: Sendable {
                 return
             }
             state.renewedAt = began
-            // A relay that joins counts itself from its first renewal on. The others must have seen it in their
-            // renewals.
+            // A relay that joins counts itself from its first renewal on. The other relays count it once they have seen
+            // it in their own renewals.
             state.isCounted = count == 1 || least >= count
             state.living = Int(count)
             state.elders = Int(elders)
@@ -130,7 +130,7 @@ final class Membership: Sendable {
     private func join(in connection: Connection) throws {
         let began = clock.monotonicNow()
         let joined = try connection.transaction {
-            // One after the other, so that no two relays take the same number.
+            // Relays join one after the other, so that no two of them get the same number.
             try connection.queue("LOCK TABLE node IN SHARE ROW EXCLUSIVE MODE")
             if try connection.isTrue(UnfinishedCopy.isThere) {
                 throw StoreError.unavailable(UnfinishedCopy.explanation)
@@ -189,8 +189,8 @@ enum NodeRow {
     static let holdsDeliveries =
         "EXISTS (SELECT 1 FROM delivery WHERE state = 'sending' AND holder = node.id)"
 
-    /// The number after the newest relay's, or the next free one: numbers are reused as late as possible, because message
-    /// ids are made with them.
+    /// The number after that of the newest relay, or the next free one. Numbers are reused as late as possible, because
+    /// message ids are made with them.
     static let freeNumber = """
         SELECT n FROM (
             SELECT (coalesce((SELECT number FROM node ORDER BY id DESC LIMIT 1), 0) + i) % 1023 + 1 AS n, i
@@ -201,8 +201,8 @@ enum NodeRow {
 
     static func milliseconds(_ duration: Duration) -> Int64 { Int64(duration.inSeconds * 1000) }
 
-    /// Declares relays dead that have not renewed in time, and deletes those that have been dead for an hour and hold
-    /// nothing.
+    /// Declares relays dead that have not renewed their place in time. Deletes the rows of dead relays that were last
+    /// seen more than an hour ago and hold no deliveries.
     static func bury(in connection: Connection) throws {
         try connection.transaction {
             try connection.queue("UPDATE node SET is_dead = true WHERE NOT is_dead AND NOT (\(isAlive))")

@@ -21,17 +21,18 @@ struct MessageSearch {
     static let largestPage = 500
 
     /// Before it finds the first message, the index of words may collect all messages with one of the words, so each
-    /// page is large. PostgreSQL also uses that index only if it expects fewer messages: for a small page it would go
-    /// through all messages for a rare word.
+    /// page is large. For a small page, PostgreSQL would also prefer to go through all messages instead of using that
+    /// index, even if the word is rare.
     static let pageOfWords = 2000
 
-    /// The most deliveries of all keys in a state that are sorted by message.
+    /// The most deliveries in one state, of all keys together, that a search sorts by message.
     static let mostSorted = 2000
 
-    /// Finds the messages of a page, and whether each one satisfies the conditions that SQL can check. Some may be in a
-    /// different state from the filter's, which only all their deliveries together show.
+    /// Finds the messages of a page, and tells whether each one satisfies the conditions that SQL can check. Some of
+    /// them may be in a different state from the filter's: only all deliveries of a message together show its state.
     private let statement: SearchStatement
-    /// The same for the case that few deliveries of all keys are queued or being sent: it begins with those.
+    /// The statement for the case that all keys together have few deliveries that are queued or being sent. It begins
+    /// with these deliveries, and the statement `count` counts them. Nil if it does not suit the filter.
     private let statementForFew: (count: String, statement: SearchStatement)?
     let filter: MessageFilter
     let now: Timestamp
@@ -47,8 +48,8 @@ struct MessageSearch {
         let search = SearchStatement.Search(filter: filter, words: words ?? nil, now: now, condition: condition)
         let driver = SearchDriver(filter)
         statement = SearchStatement(search, driver)
-        // If there are more conditions, not all messages of a page will match. One message more than requested shows
-        // whether there are more.
+        // If there are conditions besides the driver's, not all messages of a page will match. If there are none, the
+        // page has one message more than requested, which shows whether another page follows.
         let isExact = !statement.hasConditions && filter.state == nil && filter.status == nil
         pageSize =
             if filter.words != nil {
@@ -75,7 +76,7 @@ struct MessageSearch {
         let rows = try connection.rows(statement.sql, statement.parameters(page: pageSize, before: before)) {
             (id: $0.integer(0) ?? 0, holds: $0.boolean(1) ?? false)
         }
-        // Without an ORDER BY, SQL does not promise that they stay in their order.
+        // Without an ORDER BY, SQL does not promise that the rows keep the order in which they were found.
         let looked = rows.sorted { $0.id > $1.id }
         return Page(
             ids: looked.filter(\.holds).map(\.id), looked: looked.count,
@@ -99,8 +100,8 @@ struct MessageSearch {
 // MARK: OperatorAction
 
 extension MessageSearch {
-    /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes
-    /// if these are needed.
+    /// A page of the messages that an operator's action can change. They are exactly in the filter's state, and still
+    /// have their bytes if the action needs them.
     func matching(
         _ operatorAction: OperatorAction, before: Int64, in connection: Connection
     ) throws -> (messages: [MessageID], next: Int64?) {

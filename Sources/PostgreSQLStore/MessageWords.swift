@@ -17,7 +17,7 @@ enum MessageWords {
     private static let incomplete = "+"
 
     /// The words in PostgreSQL's syntax: `'anna':1 'example':2,7`. The subject comes first, then each recipient, with a
-    /// gap before it so that no phrase begins in one and ends in another.
+    /// gap before each one, so that no phrase begins in one text and ends in another.
     ///
     /// If a position can't be kept, ``incomplete`` is added to the words: in such a message, the words of a phrase are
     /// found in any order. Words beyond 1 MB are left out.

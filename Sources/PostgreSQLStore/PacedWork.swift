@@ -6,9 +6,10 @@ struct PacedWork {
     private let longest: Duration
     private var due = MonotonicTime.distantPast
 
-    /// In seconds: work that takes no longer is always due after the interval.
+    /// In seconds. Work that takes no longer than this is always due again after the interval.
     static let fast = 0.1
-    /// The most of the time that slow work may take, until its pause reaches the longest.
+    /// The largest part of the time that slow work may take. It takes more only when its pause has reached the longest
+    /// one.
     static let part = 0.02
 
     /// - Parameters:
@@ -21,7 +22,7 @@ struct PacedWork {
 
     func isDue(at now: MonotonicTime) -> Bool { now >= due }
 
-    /// The work was done, and took this time.
+    /// The work was done, between `start` and `end`.
     mutating func ran(from start: MonotonicTime, to end: MonotonicTime) {
         let took = end.seconds(since: start)
         let pause = took <= PacedWork.fast ? .zero : Duration.seconds(took / PacedWork.part)

@@ -20,8 +20,8 @@ protocol ParameterValue: Sendable {
     /// The type of an array of such values.
     static var arrayType: UInt32 { get }
     var isNull: Bool { get }
-    /// The most octets that ``encode(into:)`` adds. It is an estimate, so that a large value is not copied while its
-    /// buffer grows.
+    /// An estimate of how many octets ``encode(into:)`` adds. Space is reserved for them, so that a large value is not
+    /// copied while its buffer grows.
     var size: Int { get }
     func encode(into buffer: inout [UInt8])
 }
@@ -60,7 +60,7 @@ extension String: ParameterValue {
     static var arrayType: UInt32 { 1009 }
     var size: Int { utf8.count }
 
-    /// PostgreSQL's texts can't contain U+0000, but a header field can: it becomes U+FFFD.
+    /// PostgreSQL's texts can't contain U+0000, but a header field can. So U+0000 becomes U+FFFD.
     func encode(into buffer: inout [UInt8]) {
         if utf8.contains(0) {
             for octet in utf8 {
@@ -99,7 +99,8 @@ extension Optional: ParameterValue where Wrapped: ParameterValue {
     func encode(into buffer: inout [UInt8]) { self?.encode(into: &buffer) }
 }
 
-/// An array of one dimension (`array_send` in PostgreSQL's sources: dimensions, nulls, type, length, lower bound, elements).
+/// An array of one dimension (see `array_send` in PostgreSQL's sources: dimensions, nulls, type, length, lower bound,
+/// elements).
 extension Array: ParameterValue where Element: ParameterValue {
     static var type: UInt32 { Element.arrayType }
     /// There are no arrays of arrays.

@@ -17,7 +17,7 @@ enum UnfinishedCopy {
 }
 
 extension PostgreSQLStore: CopyableStore {
-    /// The limit for one call, which may go through a large table, or add a batch of rows over a slow network.
+    /// The time limit for one step, which may go through a large table, or add a batch of rows over a slow network.
     private static let copyPatience = Duration.seconds(600)
 
     /// A setting of the transaction that holds the tables. If it is missing, the hold was lost.
@@ -260,7 +260,7 @@ extension PostgreSQLStore: CopyableStore {
                         greatest((SELECT max(id) FROM \(table.rawValue)), 1))
                     """)
             }
-            // The next relay takes up deliveries that were being sent.
+            // With these values, the next relay takes over the deliveries that were being sent.
             try connection.queue("UPDATE delivery SET lease_until = 0 WHERE state = 'sending'")
             try connection.queue(
                 """
@@ -282,7 +282,8 @@ extension CopiedTable {
         "(\(column ?? keyNames)) \(comparison) (\((first..<first + count).map { "$\($0)" }.joined(separator: ", ")))"
     }
 
-    /// The tables that contain its rows here, and the name of the key's column in tables where it differs.
+    /// The tables in this database that contain the rows of the copied table, and the name of the key's column where it
+    /// differs from the copied table's.
     fileprivate var holders: [(table: String, key: String?)] {
         self == .key ? [("key", nil), ("key_activity", "key"), ("capped_key", "key")] : [(rawValue, nil)]
     }
@@ -295,7 +296,7 @@ extension CopiedTable {
         }
     }
 
-    /// The source of a selection: if each relay has its own rows, they are added up.
+    /// What a SELECT reads the rows from. If each relay has its own rows, they are added up.
     fileprivate var source: String {
         switch self {
         case .key:
@@ -351,7 +352,7 @@ extension CopiedValue {
         }
     }
 
-    /// A column of several rows.
+    /// The values of one column in several rows, as an array.
     fileprivate static func array(_ values: [CopiedValue], _ kind: CopiedTable.Column.Kind) -> any ParameterValue {
         switch kind {
         case .integer, .flag:

@@ -1,7 +1,8 @@
 import RelayCore
 
 extension PostgreSQLStore {
-    /// The same as ``init(_:role:storage:requiresReplica:renewalInterval:onSync:onDoubt:onConflict:)`` with the place's URI.
+    /// Like ``init(_:role:storage:requiresReplica:renewalInterval:onSync:onDoubt:onConflict:)``, with the URI of the
+    /// place.
     public convenience init(
         _ place: PostgreSQLPlace, role: Role, storage: StoragePolicy, requiresReplica: Bool,
         onSync: @escaping @Sendable (Double) -> Void, onDoubt: @escaping @Sendable (CommitDoubt) -> Void,
@@ -82,8 +83,9 @@ extension PostgreSQLStore {
             schema: try schema(connection), knownSchema: Schema.version)
     }
 
-    /// The age of the oldest open transaction that keeps vacuum from removing rows, here or on standbys that report
-    /// theirs. Not one whose commit waits for a standby: it ends with the wait, and must not be ended before.
+    /// The age of the oldest open transaction that keeps vacuum from removing rows, on this server or on standbys that
+    /// report theirs; nil if there is none. A transaction whose commit waits for a standby is left out: it ends with
+    /// the wait, and must not be ended earlier.
     private static func oldestSnapshotAge(_ connection: Connection) throws -> Duration? {
         try connection.integer(
             """
@@ -94,7 +96,7 @@ extension PostgreSQLStore {
         ).map { .milliseconds($0) }
     }
 
-    /// For how long the oldest commit has waited for a standby.
+    /// For how long the oldest commit has waited for a standby; nil if none is waiting.
     private static func longestWaitForStandby(_ connection: Connection) throws -> Duration? {
         try connection.integer(
             """

@@ -10,7 +10,7 @@ extension PostgreSQLStore: FeedbackStore {
             let unmatched = try FeedbackMatcher.add(reports, &outcome, to: &writer, in: connection)
             outcome.waiting = unmatched.count
             // Another relay may be recording SES's response at this moment. Then the next check of waiting reports
-            // finds it.
+            // finds the message.
             outcome.crowdedOut = try WaitingRow.insert(unmatched, now: now, in: connection)
             outcome.take(try writer.write(in: connection))
             return outcome
@@ -90,7 +90,8 @@ extension FeedbackOutcome {
 final class WaitingCursor: Sendable {
     private let place = Mutex<Int64>(0)
 
-    /// The next range of `piece` numbers. After `end` it begins again with the lowest possible number.
+    /// Returns the first of the next `piece` row numbers to check. After `end`, the check begins again with the lowest
+    /// possible number.
     func next(piece: Int64, below end: Int64) -> Int64 {
         place.withLock { place in
             let first = max(0, end - Int64(Feedback.mostWaiting))
@@ -103,8 +104,8 @@ final class WaitingCursor: Sendable {
 
 /// Finds the messages that reports are about.
 ///
-/// Their rows are not locked, which would write to each one. If a message is pruned at that very moment, weeks after it
-/// was sent, its event remains as a row that is never read.
+/// The messages' rows are not locked, because a lock would write to each row. If a message is pruned at that very
+/// moment, weeks after it was sent, its event remains as a row that is never read.
 private enum FeedbackMatcher {
     /// Adds the events of reports whose message is known. Returns the other reports.
     static func add(
@@ -171,11 +172,11 @@ private enum WaitingRow {
             """, [Feedback.mostWaiting])
     }
 
-    /// The reports whose message is known by now, among the newest and one range of the older ones. An account may have
-    /// other senders, whose reports wait in vain.
+    /// The reports whose message is known by now, among the newest reports and one range of the older ones. An account
+    /// may have other senders, and reports about their mail wait in vain.
     ///
-    /// They are locked until they are deleted. Rows that another relay has locked are skipped, so each is matched only
-    /// once.
+    /// The returned rows are locked until they are deleted. Rows that another relay has locked are skipped, so each is
+    /// matched only once.
     static func matched(
         _ cursor: WaitingCursor, in connection: Connection
     ) throws -> [(id: Int64, report: FeedbackReport)] {
@@ -205,8 +206,8 @@ private enum WaitingRow {
         }
     }
 
-    /// Deletes matched reports, and old reports from before a time. Returns how many old ones there were, and how many
-    /// reports are left.
+    /// Deletes matched reports, and old reports from before `oldest`. Returns how many old ones there were, and how
+    /// many reports are left.
     static func remove(
         _ matched: [Int64], before oldest: Timestamp, limit: Int, in connection: Connection
     ) throws -> (expired: Int, left: Int) {

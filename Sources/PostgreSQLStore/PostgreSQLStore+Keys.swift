@@ -78,8 +78,8 @@ extension PostgreSQLStore: KeyStore {
 
     public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {
         try await write { connection in
-            // Locked before it is read, so that two processes that change the key at the same time do not undo each
-            // other's changes.
+            // The key is locked before it is read, so that two processes that change the key at the same time do not
+            // undo each other's changes.
             try connection.queue("SELECT 1 FROM key WHERE id = $1 FOR NO KEY UPDATE", [id.text])
             guard var key = try KeyRow.storedKey(id, in: connection)?.key else { throw StoreError.noSuchKey(id) }
             change(&key)
@@ -114,13 +114,13 @@ extension PostgreSQLStore: KeyStore {
             let changed = try connection.execute(
                 "UPDATE key SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2", [now, id.text])
             guard changed == 1 else { throw StoreError.noSuchKey(id) }
-            // A delivery that is being sent is not interrupted. If it returns to the queue, it is treated like the
-            // queued ones now.
+            // A delivery that is being sent is not interrupted. If it returns to the queue later, it is treated as the
+            // queued deliveries are treated now.
             try connection.execute(
                 "UPDATE delivery SET on_return = $1 WHERE key = $2 AND lane IN ('live', 'test') AND state = 'sending'",
                 [queued == .deliver ? nil : queued.rawValue as String?, id.text])
-            // No webhook is told about deliveries that are dropped here: the key's own webhooks receive nothing any
-            // more, and for others it would be a flood.
+            // No webhook is told about deliveries that are dropped here: the key's own webhooks no longer receive
+            // anything, and other webhooks would receive a flood of calls.
             if let change = DeliveryChange(revoked: queued, at: now) {
                 try DeliveryRow.apply(change, toThoseOf: id, in: queued.states, connection)
             }
@@ -175,7 +175,8 @@ struct KeySearch {
             conditions.append("environment = \(parameter(environment.rawValue))")
         }
         if let text = filter.text {
-            // Not LIKE, in which some characters have a special meaning. Only ASCII letters, as with SQLite.
+            // Not LIKE, in which some characters have a special meaning. Only ASCII letters match in upper and lower
+            // case, as with SQLite.
             let place = parameter(text)
             conditions.append("(strpos(lower(name), lower(\(place))) > 0 OR strpos(lower(id), lower(\(place))) = 1)")
         }

@@ -4,8 +4,8 @@ extension PostgreSQLStore: RelayStore {
     /// The server's clock.
     public var clock: (any RelayClock)? { serverClock }
 
-    /// Relays that are alive; and those that ended and still hold deliveries, or ended within the last 10 minutes and
-    /// were not started again since.
+    /// The relays that are alive, and two kinds of ended relays: those that still hold deliveries, and those that ended
+    /// within the last 10 minutes and were not started again since.
     public func nodes(now: Timestamp) async throws -> [NodeRecord] {
         try await look { connection in
             try connection.rows(

@@ -26,14 +26,15 @@ extension PostgreSQLStore {
     public func perform(_ operatorAction: OperatorAction, _ messages: [MessageID], now: Timestamp) async throws -> Int {
         let (senderReports, slots, node) = (senderReports, slots, try ownNode())
         return try await write { connection in
-            // Read again: some may have been sent in the meantime. Locked in one order, until they are changed.
+            // The deliveries are read again: some may have been sent in the meantime. They are locked in one order,
+            // until they are changed.
             let deliveries = try connection.rows(
                 """
                 SELECT id, scheduled_at FROM delivery WHERE message = ANY ($1) AND \(operatorAction.condition)
                 ORDER BY id FOR NO KEY UPDATE
                 """, [messages.map(\.rawValue)]
             ) { (id: $0.integer(0) ?? 0, scheduledAt: $0.timestamp(1)) }
-            // Most deliveries are not scheduled, or no longer are. One change covers all of them.
+            // Most deliveries are not scheduled, or no longer are. One change covers all of these.
             let byChange = Dictionary(grouping: deliveries) { delivery in
                 DeliveryChange(operatorAction, scheduledAt: delivery.scheduledAt, at: now)
             }
@@ -49,7 +50,8 @@ extension PostgreSQLStore {
         }
     }
 
-    /// A caller that names messages must learn that one does not exist, or can't be sent because its bytes are gone.
+    /// Throws if one of the messages does not exist, or if a single message can't be sent because its bytes are gone. A
+    /// caller that names messages must learn of this.
     private func verify(_ ids: [MessageID], for operatorAction: OperatorAction) async throws {
         let found = try await look { connection in
             try connection.rows(

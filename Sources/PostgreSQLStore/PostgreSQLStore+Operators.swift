@@ -17,7 +17,7 @@ extension PostgreSQLStore: OperatorSessionStore {
     public func beginSession(
         _ session: OperatorDigest, until: Timestamp, redeeming login: OperatorDigest, now: Timestamp
     ) async throws -> Bool {
-        // First checked without a write: a visitor who guesses links must not cause any.
+        // First checked without a write: a visitor who guesses links must not cause writes.
         let isThere = try await look { connection in
             try connection.isTrue(
                 "SELECT EXISTS (SELECT 1 FROM operator_login WHERE digest = $1 AND ends_at > $2)", [login.octets, now])
@@ -48,8 +48,8 @@ extension PostgreSQLStore: OperatorSessionStore {
 
     public func endSessions(now: Timestamp) async throws -> Int {
         try await write { connection in
-            // Links first: this waits for a request that is using one at this moment, and the next statement then sees
-            // its session.
+            // Links are deleted first: the statement waits for a request that is using a link at this moment, and the
+            // next statement then sees the session of that request.
             try connection.queue("DELETE FROM operator_login")
             return Int(
                 try connection.integer(

@@ -19,10 +19,11 @@ extension PostgreSQLStore {
     /// The deliveries of a state that are examined in one transaction.
     static let pruneBatch = 500
 
-    /// Continues through the table repeat, one piece per call. Returns whether there is more.
+    /// Continues the search for rows of the table `repeat` that may be deleted, one piece of the table per call.
+    /// Returns whether there is more to examine.
     ///
-    /// It goes in the order of the fingerprints, for which there is an index anyway. An index by age would cost one
-    /// write per message.
+    /// The search goes in the order of the fingerprints, for which there is an index anyway. An index by age would cost
+    /// one write per message.
     private func forget(now: Timestamp) async throws -> Bool {
         let start = forgetPosition.withLock { $0 }
         let last = try await write { try Pruning.forget(after: start, now: now, in: $0) }
@@ -56,8 +57,8 @@ struct Pruning {
     func removeMessages(in connection: Connection) throws -> Bool {
         let (candidates, isMore) = try candidates(in: connection)
         guard !candidates.isEmpty else { return false }
-        // Locked in one order, and checked in their present state: an operator may have queued some again in the
-        // meantime.
+        // The deliveries are locked in one order, and checked in their present state: an operator may have queued some
+        // of them again in the meantime.
         let deliveries = try connection.rows(
             "SELECT id, message, state, ended_at FROM delivery WHERE message = ANY ($1) ORDER BY id FOR UPDATE",
             [candidates]
@@ -109,7 +110,7 @@ struct Pruning {
             "SELECT id FROM message WHERE id = ANY ($1) AND lane = 'test'", [messages]
         ) { $0.integer(0) ?? 0 }
         if !tests.isEmpty {
-            // While the row is locked, no other process deletes a body while they are counted.
+            // While this row is locked, no other process deletes a simulated body, so that the count stays correct.
             try connection.queue("SELECT 1 FROM simulated_bodies FOR UPDATE")
             let simulated = try connection.integer(
                 "SELECT sum(size)::bigint FROM message WHERE id = ANY ($1) AND \(RecordRow.hasBody)", [tests])
@@ -136,7 +137,8 @@ struct Pruning {
     /// The rows of the table repeat that are examined in one transaction.
     static let forgetBatch = 5000
 
-    /// Examines the next rows of the table repeat. Returns the last one; nil: the table has ended.
+    /// Examines the next rows of the table `repeat`, and deletes those that are too old. Returns the last examined
+    /// fingerprint; nil if the end of the table was reached.
     static func forget(after start: [UInt8], now: Timestamp, in connection: Connection) throws -> [UInt8]? {
         let oldest = now - Fingerprint.memory
         let last =
@@ -144,8 +146,9 @@ struct Pruning {
                 "SELECT fingerprint FROM repeat WHERE fingerprint > $1 ORDER BY fingerprint LIMIT 1 OFFSET $2",
                 [Bytes(start), forgetBatch - 1]
             ) { $0.bytes(0) } ?? nil
-        // An id shows the age of a message without reading it, unless it is ahead of the clock, which may have been set
-        // back. If a row is used again in the meantime, the server checks it again, and it stays.
+        // A message's id shows its age, so the message itself is usually not read. It is read only if the id is ahead
+        // of the clock, which may have been set back. If another transaction reuses a row in the meantime, the server
+        // checks the row again, and it stays.
         try connection.queue(
             """
             DELETE FROM repeat WHERE fingerprint > $1 AND fingerprint <= $2 AND (
@@ -171,8 +174,8 @@ struct Pruning {
     /// Deletes what dead relays have left: incomplete bodies, and the status of their lanes. Returns whether there may
     /// be more.
     ///
-    /// A dead relay never returns under its number, and accepts nothing. So a body whose row is locked is being
-    /// accepted by a relay that renewed its place in time, or being deleted by another one, and is left to them.
+    /// A dead relay never returns under its node id, and accepts nothing. So if a body's row is locked, a relay that
+    /// renewed its place in time is accepting the body, or another process is deleting it. Such a body is skipped.
     static func removeLeftBehind(in connection: Connection) throws -> Bool {
         let staged = try connection.rows(
             """

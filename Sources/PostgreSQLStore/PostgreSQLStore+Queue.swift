@@ -9,7 +9,8 @@ extension PostgreSQLStore: DeliveryQueue {
 
     public var shareOfRate: RateShare { membership?.share ?? .whole }
 
-    /// Soon after a relay's place has expired: the deliveries that it was sending are with another relay within 20 s.
+    /// The interval is short, so that the deliveries of a relay whose place has expired are with another relay within
+    /// 20 s.
     public var reclaimInterval: Duration { .seconds(2) }
 
     // MARK: Claims
@@ -32,7 +33,7 @@ extension PostgreSQLStore: DeliveryQueue {
                 try ClaimWriter.giveBack(lost, in: connection)
                 let keys = claimState.with(lane) { queued in queued.inTurn.map { (key: $0, mark: queued.mark(of: $0)) }
                 }
-                // A suppression list that withholds everything that is due must not delay the deliveries after it.
+                // Due deliveries whose recipients are all suppressed must not delay the deliveries after them.
                 for _ in 0..<ClaimWriter.rounds where writer.claim.deliveries.count < limit {
                     let counted = writer.claim.deliveries.reduce(0) { $0 + $1.envelope.recipients.count }
                     let began = serverClock.monotonicNow()
@@ -46,7 +47,8 @@ extension PostgreSQLStore: DeliveryQueue {
                         queued.saw(
                             first.map { ($0.key, $0.value) } + keysWithout.map { ($0, nil) }, now: now, from: began,
                             at: moment)
-                        // The next claim continues after the last key, even in the middle of a round.
+                        // The next claim continues after the key of the last delivery, even if not every key has had
+                        // its turn.
                         if let last = picks.last { queued.served(last.key) }
                     }
                     guard !picks.isEmpty else { break }
@@ -56,13 +58,14 @@ extension PostgreSQLStore: DeliveryQueue {
                 return writer.claim
             }
         } catch {
-            // It may have been committed.
+            // The claim may have been committed.
             claimState.lose(token, until: serverClock.monotonicNow() + (leaseUntil - now))
             throw error
         }
     }
 
-    /// Searches for keys with queued deliveries that are not known yet, unless that was done a moment ago.
+    /// Searches for unknown keys that have queued deliveries, unless that was done a moment ago and `evenSoon` is
+    /// false.
     private func lookForKeys(_ lane: Lane, evenSoon: Bool = false) async throws {
         let moment = serverClock.monotonicNow()
         let claimState = claimState
@@ -72,7 +75,7 @@ extension PostgreSQLStore: DeliveryQueue {
             return queued.gaps
         }
         guard var gaps else { return }
-        // Each search finds one key in each gap.
+        // Each search finds at most one key in each gap.
         for _ in 0..<50 {
             let found = try await look(on: deliveries) { [gaps] in try QueueRow.otherKeys(lane, gaps, in: $0) }
             guard !found.isEmpty else { break }
@@ -118,7 +121,7 @@ extension PostgreSQLStore: DeliveryQueue {
         let holder = membership?.place?.node
         let (senderReports, slots) = (senderReports, slots)
         let requeued = try await write(on: deliveries) { connection in
-            // The last outcome of the batch is the latest.
+            // The time of the batch is that of its latest outcome.
             let now = batch.map(\.finishedAt).max() ?? Timestamp(milliseconds: 0)
             return try SettlementWriter(holder: holder, reports: senderReports, slots: slots, now: now)
                 .write(batch, in: connection)
@@ -126,13 +129,13 @@ extension PostgreSQLStore: DeliveryQueue {
         for lane in Lane.allCases { requeue(requeued, in: lane) }
     }
 
-    /// The next search for these keys' deliveries finds those that are in the queue again, which keep their due times.
+    /// Makes the next search find the deliveries of these keys that are in the queue again. They keep their due times.
     private func requeue(_ keys: Set<String>, in lane: Lane) {
         let moment = serverClock.monotonicNow()
         claimState.with(lane) { queued in for key in keys { queued.queued(key, due: nil, at: moment) } }
     }
 
-    /// Returns deliveries of the lane to the queue that dead relays were sending, or whose lease has expired.
+    /// Returns to the queue the deliveries of the lane that dead relays were sending, or whose lease has expired.
     public func reclaimAbandoned(lane: Lane, now: Timestamp) async throws -> Int {
         let (claimState, serverClock) = (claimState, serverClock)
         guard claimState.mayReclaim(lane, at: serverClock.monotonicNow()) else { return 0 }
@@ -185,7 +188,7 @@ extension PostgreSQLStore: DeliveryQueue {
     }
 
     public func record(_ status: LaneStatus) async throws {
-        // Without a place there is no row for it. The lane records its status again in the next place.
+        // Without a place there is no row for the status. The lane records its status again in the next place.
         guard let place = membership?.place else { return }
         try await write { connection in
             try connection.queue(

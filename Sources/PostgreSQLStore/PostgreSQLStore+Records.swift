@@ -18,7 +18,7 @@ extension PostgreSQLStore: MessageRecords {
             let (records, page) = try await read { connection in
                 let page = try search.page(before: place, in: connection)
                 var records: [MessageRecord] = []
-                // Few messages of a large page may match.
+                // The messages of a page are read in pieces, until enough of them match.
                 for start in stride(from: 0, to: page.ids.count, by: PostgreSQLStore.recordsAtATime)
                 where records.count <= wanted {
                     let ids = Array(page.ids[start..<min(start + PostgreSQLStore.recordsAtATime, page.ids.count)])
@@ -56,9 +56,9 @@ extension PostgreSQLStore: MessageRecords {
 private enum StatusRow {
     /// The number of deliveries that have not ended, by lane and state. Each state is counted separately, so that its
     /// partial index can be used; the ended deliveries, which are the most, are not read. Deliveries are numbered
-    /// nearly in the order of acceptance, so the first one that was never scheduled is one of those accepted first;
-    /// scheduled ones are as old as their time. Deliveries that wait for their scheduled time at $1 are counted
-    /// separately.
+    /// nearly in the order of acceptance, so of those that were never scheduled, the first one is among the oldest. The
+    /// age of a scheduled delivery counts from its scheduled time. Deliveries that wait for their scheduled time at $1
+    /// are counted separately.
     private static let depths = """
         SELECT depth.lane, depth.state, deliveries, scheduled, depth.next,
             least(message.accepted_at, due) AS oldest
@@ -105,7 +105,7 @@ private enum StatusRow {
         return (found, scheduled)
     }
 
-    /// The status that the present relays last stored.
+    /// The status of lanes that the present relays stored last.
     static func lanes(in connection: Connection) throws -> [LaneStatus] {
         try connection.rows(
             """
@@ -120,7 +120,7 @@ private enum StatusRow {
         }.compactMap { $0 }
     }
 
-    /// Reads only keys that were used on that day.
+    /// The emails of the day, by environment. Only keys that were used on that day are read.
     static func emails(of day: UTCDay, in connection: Connection) throws -> [Lane: Int] {
         let sums = try connection.rows(
             """
@@ -131,7 +131,7 @@ private enum StatusRow {
         return sums.reduce(into: [:]) { emails, sum in if let lane = sum.0 { emails[lane] = sum.1 } }
     }
 
-    /// Counts of the 30 days that end with `day`.
+    /// The feedback counts of the 30 days that end with `day`, by environment.
     static func feedback(until day: UTCDay, in connection: Connection) throws -> [Lane: FeedbackCounts] {
         let sums = try connection.rows(
             """

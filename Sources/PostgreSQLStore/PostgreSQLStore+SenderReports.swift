@@ -54,7 +54,8 @@ extension PostgreSQLStore: SenderReportStore {
             if let refusal = storage.refusal(of: facts.environment, size: report.body.size, free: nil) {
                 return .refused(refusal)
             }
-            // If another relay reports to the sender at the same time, this waits for it, and then the rows are gone.
+            // If another relay reports to the sender at the same time, this statement waits for it, and then the rows
+            // are gone.
             let due = try connection.rows(
                 """
                 SELECT recipient FROM undelivered WHERE message = $1 AND recipient = ANY ($2)
@@ -97,11 +98,12 @@ enum UndeliveredRow {
     /// The most rows that a search for due reports goes through, oldest first: there may be 100,000.
     static let looked = 2000
 
-    /// Only queued. A recipient that is already recorded has not been reported yet. The first reason stays.
+    /// Queues the insertion of undelivered recipients. A recipient that is already recorded has not been reported yet.
+    /// The first reason stays.
     ///
-    /// Only for messages that exist, and their rows are locked: a row whose message is pruned at the same moment would
-    /// never be reported, and would be examined again and again. The lock does not hinder other transactions that do
-    /// the same.
+    /// Recipients are added only for messages that exist, and the messages' rows are locked: a row whose message is
+    /// pruned at the same moment would never be reported, and would be examined again and again. The lock does not
+    /// hinder other transactions that do the same.
     static func queueInsert(
         _ undelivered: [(message: MessageID, recipient: UndeliveredRecipient)], since now: Timestamp,
         in connection: Connection
@@ -148,7 +150,7 @@ enum UndeliveredRow {
         return found
     }
 
-    /// Only queued.
+    /// Queues the removal of recipients.
     static func queueRemove(_ recipients: [String], of message: MessageID, in connection: Connection) throws {
         try connection.queue(
             "DELETE FROM undelivered WHERE message = $1 AND recipient = ANY ($2)", [message.rawValue, recipients])

@@ -42,7 +42,7 @@ extension PostgreSQLStore: StatisticsStore {
 enum StatisticRow {
     static let counts = ["sent", "delivered", "bounced", "complained"]
 
-    /// Only queued: adds the counts of a transaction, in the order of the keys.
+    /// Queues the statement that adds the counts of a transaction, in the order of the keys.
     ///
     /// A name without a row for the day gets one while there is room. Relays that add at the same time do not wait for
     /// each other, so there may be a few more names than ``StatisticsKind/mostNames``.

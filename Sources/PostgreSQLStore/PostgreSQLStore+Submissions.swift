@@ -3,11 +3,12 @@ import RelayCore
 import Synchronization
 
 extension PostgreSQLStore: SubmissionStore {
-    /// The relay's number among living relays. It changes if the place was lost: another relay may have the number
-    /// then.
+    /// The relay's number among living relays; 0 if it has no place. The number changes after the place was lost,
+    /// because another relay may then have the former number.
     public var instance: Int64 { membership?.place?.number ?? 0 }
 
-    /// How long a batch is attempted while the server can't be reached, before anything of it can have been committed.
+    /// How long a batch is attempted while the server can't be reached and nothing of the batch can have been
+    /// committed.
     static let timeout = Duration.seconds(5)
     /// How long the relay tries to find out whether a batch in doubt was committed.
     static let patienceInDoubt = Duration.seconds(20)
@@ -25,7 +26,8 @@ extension PostgreSQLStore: SubmissionStore {
         }
     }
 
-    /// Tells this relay's next claim about messages that it has accepted itself, so that it need not search other keys.
+    /// Tells this relay's next claim about messages that it has accepted itself, so that the claim need not search for
+    /// their keys.
     private func remember(_ queued: [(lane: Lane, key: KeyID, due: Timestamp)]) {
         let moment = serverClock.monotonicNow()
         for (lane, key, due) in queued { claimState.with(lane) { $0.queued(key.text, due: due, at: moment) } }
@@ -82,7 +84,8 @@ extension PostgreSQLStore: SubmissionStore {
                 if !result.outcomes.contains(.accepted) { return completion(.success(result)) }
                 next = .inDoubt(result)
             case (is CommitInDoubt, .inDoubt(let earlier)):
-                // The later of two: the earlier one was found not to be committed before the next attempt.
+                // The result of the later attempt: the earlier one was found not to be committed before the later one
+                // began.
                 next = .inDoubt(box.decided.withLock { $0 } ?? earlier)
             case (let error as ServerError, _) where error.isEndOfServer || error.isOccupied: next = progress
             default: return finish(result, progress, completion)
@@ -137,14 +140,15 @@ extension PostgreSQLStore: SubmissionStore {
         return found
     }
 
-    /// Adds bodies of test messages to the counted total once there are many: all relays share the row.
+    /// Notes the octets of test messages' bodies, and has them added to the stored total once there are many: all
+    /// relays share the row of the total.
     private func noteSimulated(_ octets: Int) {
         let uncounted = uncountedBodies.wrappingAdd(octets, ordering: .relaxed).newValue
         if uncounted >= min(storage.simulatedSize / 1024, SimulatedBodies.mostUncounted) { dropSimulatedSoon() }
     }
 }
 
-/// Holds what a transaction has decided. Its own thread writes it, and its completion reads it.
+/// Holds what a transaction has decided. The transaction's thread writes it, and the transaction's completion reads it.
 private final class Decided: Sendable {
     let decided = Mutex<AcceptanceTransaction.Result?>(nil)
 }
@@ -165,8 +169,8 @@ struct DoubtfulBatch {
     /// - Throws: ``CommitInDoubt`` if it is committed here but may still be lost with this server.
     func holds(in connection: Connection) throws -> Bool {
         guard try isThere(in: connection) else { return false }
-        // Later commits on the same server never reach a standby earlier. So once this one is confirmed, the batch is
-        // too.
+        // A later commit on the same server never reaches a standby before an earlier one. So once the commit of this
+        // transaction is confirmed, the batch is confirmed too.
         try connection.transaction {
             try connection.queue("UPDATE node SET seen_at = seen_at WHERE id = $1", [node])
         }
@@ -178,7 +182,8 @@ struct DoubtfulBatch {
     private func isThere(in connection: Connection) throws -> Bool {
         do {
             try connection.transaction {
-                // Not for long: if its commit waits in vain for a standby, another server may have taken over.
+                // The insertion does not wait long for the batch: if the batch's commit waits in vain for a standby,
+                // another server may have taken over.
                 try connection.queue("SELECT set_config('lock_timeout', '2000', true)")
                 let inserted = try connection.execute(
                     """

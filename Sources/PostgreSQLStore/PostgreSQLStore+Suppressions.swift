@@ -40,7 +40,7 @@ extension PostgreSQLStore: SuppressionStore {
     ) async throws -> SuppressionRemoval {
         let key: [any ParameterValue] = [environment.rawValue, Suppression.matchKey(address)]
         return try await write { connection in
-            // Locked: another relay may receive a complaint at this moment.
+            // The entry is locked: another relay may receive a complaint at this moment.
             let found = try connection.first(
                 """
                 SELECT \(SuppressionRow.columns) FROM suppression WHERE environment = $1 AND match_key = $2 FOR UPDATE
@@ -64,7 +64,7 @@ struct ListedAddresses {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// The entry for an address, in upper or lower case.
+    /// The entry for an address. Upper and lower case make no difference.
     subscript(address: String) -> Suppression? { entries[Array(Suppression.matchKey(address).utf8)] }
 }
 
@@ -93,7 +93,8 @@ enum SuppressionRow {
             ) { row in (row.text(6) ?? "", try suppression(row)) })
     }
 
-    /// Returns how many addresses are new on the list. An existing entry gets the stronger of the two reasons.
+    /// Adds entries to the list. Returns how many addresses are new there. An existing entry gets the stronger of the
+    /// two reasons.
     static func add(_ suppressions: [Suppression], in connection: Connection) throws -> Int {
         guard !suppressions.isEmpty else { return 0 }
         let entries = merged(suppressions)
@@ -120,12 +121,12 @@ enum SuppressionRow {
         return new
     }
 
-    /// The strongest reason last.
+    /// The reasons in order of strength, the strongest last.
     private static let byWeight = SuppressionReason.allCases.sorted { one, other in
         one != other && Suppression.weightier(one, other) == other
     }
 
-    /// One entry for each address: the result of adding them one after the other.
+    /// One entry for each address: the result of adding the given entries one after the other.
     private static func merged(_ suppressions: [Suppression]) -> [Suppression] {
         struct Key: Hashable {
             var environment: Environment
@@ -147,7 +148,7 @@ enum SuppressionRow {
         return merged
     }
 
-    /// The number of entries.
+    /// The number of entries by environment and reason.
     static func counts(in connection: Connection) throws -> [Environment: [SuppressionReason: Int]] {
         var counts: [Environment: [SuppressionReason: Int]] = [:]
         for case (let environment?, let reason?, let count) in try connection.rows(

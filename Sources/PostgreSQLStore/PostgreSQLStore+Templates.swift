@@ -110,8 +110,8 @@ private enum TemplateRow {
 
     static let unreadable = StoreError.corrupt("a template's row can't be read")
 
-    /// A transaction that changes templates waits for others that do: people save rarely, and names and the number of
-    /// templates must stay correct. Reads do not wait.
+    /// A transaction that changes templates waits for other transactions that change templates, because the names and
+    /// the number of templates must stay correct. Waiting is rare, because people save rarely. Reads do not wait.
     static func queueLock(in connection: Connection) throws {
         try connection.queue("LOCK TABLE template IN SHARE ROW EXCLUSIVE MODE")
     }
@@ -164,7 +164,7 @@ private enum TemplateRow {
             """, [owner.stored, Template.nameKey(name), id?.text])
     }
 
-    /// Only queued.
+    /// Queues the insertion of a template.
     static func queueInsert(_ template: Template, in connection: Connection) throws {
         try connection.queue(
             """
@@ -194,7 +194,7 @@ private enum TemplateRow {
             ])
     }
 
-    /// Only queued: the changes of a save.
+    /// Queues the statements that write the changes of a save.
     static func queueWrite(_ saved: Template, after before: Template, in connection: Connection) throws {
         guard saved != before || !saved.name.utf8.elementsEqual(before.name.utf8) else { return }
         try connection.queue(

@@ -130,7 +130,7 @@ extension PostgreSQLStore: WebhookStore {
     public func beginCalling(now: Timestamp) async throws {
         let node = membership?.place?.node ?? 0
         try await write { connection in
-            // While another relay makes calls, webhooks keep failing.
+            // While another relay makes calls, the times since which webhooks have been failing stay valid.
             try connection.queue(
                 """
                 UPDATE webhook SET failing_since = $1 WHERE id IN (
@@ -155,7 +155,7 @@ extension PostgreSQLStore: WebhookStore {
                 webhooks[attempt.webhook]?.tried(attempt)
                 if before.isEnabled, webhooks[attempt.webhook]?.isEnabled == false { disabled.append(attempt.webhook) }
             }
-            // Few of them change: those that fail for the first time, or that no longer fail.
+            // Few webhooks change: those that fail for the first time, or that no longer fail.
             for before in found {
                 guard let webhook = webhooks[before.id], webhook != before else { continue }
                 try WebhookRow.queueWrite(webhook, in: connection)

@@ -18,14 +18,14 @@ extension PostgreSQLStore {
                 try await Task.sleep(for: PostgreSQLStore.wordsPause)
             }
         }
-        // A transaction is taking long. Messages that can't be added now do not count as remaining work.
+        // An open transaction is taking long. Messages that can't be added now do not count as remaining work.
         return 0
     }
 
     /// The number of deliveries whose messages are added at a time.
     static let wordsBatch = 500
 
-    /// How often to check whether open transactions have ended, which usually takes a few milliseconds.
+    /// How many times one call checks whether open transactions have ended. They usually end within a few milliseconds.
     private static let wordsTries = 20
     private static let wordsPause = Duration.milliseconds(25)
 }
@@ -36,8 +36,8 @@ extension PostgreSQLStore {
 /// relay at a time, and the row stores the position. Deliveries are not committed in the order of their ids: a lower
 /// one may be committed later, and must not be before the position then. So the position only goes up to an ``End``.
 enum WordsRow {
-    /// The id of a delivery. All deliveries up to it are committed once all transactions that are older than this one
-    /// have ended.
+    /// The id of a delivery. All deliveries up to this id are committed once all transactions that are older than
+    /// `transaction` have ended.
     ///
     /// A transaction that accepts mail locks its key before it takes ids for deliveries, so it has a transaction number
     /// by then. The transaction of the End looks for the newest delivery first, and gets its own number afterwards.
@@ -48,7 +48,7 @@ enum WordsRow {
     }
 
     enum Outcome: Sendable {
-        /// Another relay is doing it at the moment.
+        /// Another relay is adding messages at the moment.
         case elsewhere
         /// Open transactions may still commit lower ids.
         case tooEarly(End)
@@ -56,7 +56,7 @@ enum WordsRow {
         case done(left: Int, End)
     }
 
-    /// How many deliveries are after the position, up to this one. Those beyond a batch are not counted.
+    /// How many deliveries are after the position, up to the delivery `end`. Those beyond a batch are not counted.
     static func left(upTo end: Int64, in connection: Connection) throws -> Int {
         Int(
             try connection.integer(
@@ -71,7 +71,7 @@ enum WordsRow {
     ///
     /// - Parameter earlier: the End that an earlier call returned.
     static func bringIn(_ limit: Int, _ earlier: End?, in connection: Connection) throws -> Outcome {
-        // In this order: see End.
+        // These two statements must run in this order: see `End`.
         try connection.queue("SELECT max(id) FROM delivery")
         try connection.queue(
             """
@@ -102,7 +102,7 @@ enum WordsRow {
         return .done(left: try left(upTo: end, in: connection), newest)
     }
 
-    /// Returns the delivery that was examined last; nil: there was none.
+    /// Returns the delivery that was examined last; nil if there was none.
     private static func bringIn(
         _ limit: Int, after position: Int64, upTo end: Int64, in connection: Connection
     ) throws -> Int64? {

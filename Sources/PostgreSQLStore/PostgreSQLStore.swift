@@ -54,7 +54,8 @@ public final class PostgreSQLStore: Sendable {
     let simulatedDropper = Atomic(SimulatedDropper.idle.rawValue)
     /// Up to where messages' words may be added to the index, as of the last call.
     let wordsEnd = Mutex<WordsRow.End?>(nil)
-    /// The fingerprint that was examined last in the search for those that may be forgotten; empty: none.
+    /// The fingerprint that was examined last in the search for fingerprints that may be forgotten; empty if none was
+    /// examined.
     let forgetPosition = Mutex<[UInt8]>([])
     /// Distinguishes a copy to the database from other copies.
     let copyNumber = Int64.random(in: 1...Int64.max)
@@ -77,7 +78,8 @@ public final class PostgreSQLStore: Sendable {
     ///
     /// - Parameters:
     ///   - conninfo: where the database is, in a form that libpq accepts: a URI, or keywords and values.
-    ///   - requiresReplica: refuse to open, and later to accept, while no standby confirms commits.
+    ///   - requiresReplica: whether the store refuses to open, and later to accept mail, while no standby confirms
+    ///     commits.
     ///   - renewalInterval: how often the relay tells the others that it is alive.
     ///   - onSync: called with the seconds that the commit of each acceptance took; must return quickly.
     ///   - onDoubt: called with the outcome of each batch whose commit was in doubt; must return quickly.
@@ -195,14 +197,14 @@ public final class PostgreSQLStore: Sendable {
     private func keepPlace(_ interval: Duration) async {
         var pause = interval
         while !Task.isCancelled {
-            // A relay that ends has left, and must not join again.
+            // If the sleep was cancelled, the relay is ending. It has left its place, and must not join again.
             guard (try? await Task.sleep(for: pause)) != nil else { return }
             do {
                 try await renewPlace()
                 pause = interval
             } catch {
-                // It is tried again soon. In the meantime this relay counts as alive for a while, and then stops
-                // sending by itself. A relay that has lost its place accepts nothing until it has another one.
+                // The renewal is tried again soon. In the meantime this relay counts as alive for a while, and then
+                // stops sending by itself. A relay that has lost its place accepts nothing until it has another one.
                 pause = min(interval, .milliseconds(250))
             }
         }
@@ -210,7 +212,7 @@ public final class PostgreSQLStore: Sendable {
 
     func renewPlace() async throws {
         guard let membership else { return }
-        // Shorter than the time for which the relay relies on its claims.
+        // This limit is shorter than the time for which the relay relies on its claims.
         try await renewals.run(within: .seconds(4)) { try membership.renew(in: $0) }
     }
 

@@ -30,8 +30,8 @@ final class QueryResult {
     }
 }
 
-/// A row of a result. Columns are numbered from 0. Nil: a null, or a value of a different type from the requested one,
-/// which is a fault of the statement.
+/// A row of a result. Columns are numbered from 0. Its functions return nil for a null, and for a value of a different
+/// type from the requested one, which is a fault of the statement.
 struct ResultRow {
     /// Keeps the row's memory alive.
     private let result: QueryResult

@@ -31,7 +31,7 @@ enum QueueRow {
         ) { $0.text(0) ?? "" }
     }
 
-    /// When each key's first delivery from its mark on is due.
+    /// When each key's first queued delivery that is due at its mark or later is due; nil if there is none.
     static func firstDues(
         _ lane: Lane, _ keys: [String], _ marks: [Int64], in connection: Connection
     ) throws -> [(key: String, first: Int64?)] {
@@ -46,8 +46,8 @@ enum QueueRow {
         ) { (key: $0.text(0) ?? "", first: $0.integer(1)) }
     }
 
-    /// For each key, a number of its oldest due deliveries after a position that no other relay is claiming. They are
-    /// locked.
+    /// For each key: its oldest due deliveries after a position, at most `share` of them. Deliveries that another relay
+    /// is claiming are skipped. The returned deliveries are locked.
     static func pick(
         _ lane: Lane, _ asked: [(key: String, due: Int64, id: Int64)], share: Int, now: Timestamp,
         in connection: Connection
@@ -72,7 +72,7 @@ enum QueueRow {
     }
 
     /// One delivery of each key in turn, each key's oldest first, until there are `limit`, or until they have this many
-    /// recipients. Also returns the keys that have none that is due from their mark on.
+    /// recipients. Also returns the keys for which no due delivery was found from their mark on.
     static func inTurn(
         _ lane: Lane, _ keys: [(key: String, mark: Int64)], limit: Int, recipients: Int, now: Timestamp,
         in connection: Connection
@@ -85,7 +85,7 @@ enum QueueRow {
         // nothing is left.
         while rest > 0, !open.isEmpty {
             let share = max(1, rest / open.count)
-            // If there are more keys than places: those whose turn it is.
+            // If there are more keys than places, only the keys whose turn comes first are asked.
             let asked = Array(open.prefix(max(rest, QueueRow.fewKeys)))
             let found = try pick(lane, asked, share: share, now: now, in: connection)
             let byKey = Dictionary(grouping: found, by: \.key)
@@ -113,7 +113,7 @@ enum QueueRow {
         return (taken, keysWithout)
     }
 
-    /// This many keys are examined with one statement, even for few places: many may have no due deliveries.
+    /// This many keys are examined with one statement, even for few places: many of them may have no due deliveries.
     private static let fewKeys = 200
 
     /// Reads the columns ``claimed``.
@@ -138,8 +138,8 @@ enum QueueRow {
         message.reverse_path, message.size
         """
 
-    /// Deletes the bytes of messages of which everything is sent or suppressed and no report to the sender will quote
-    /// them. Only queued: it is sent with the next statement, or with COMMIT.
+    /// Deletes a message's bytes if all its deliveries are sent or suppressed and no report to its sender will quote
+    /// the bytes. The statement is only queued, and sent with the next one or with COMMIT.
     static func dropBodies(of messages: [Int64], in connection: Connection) throws {
         guard !messages.isEmpty else { return }
         try connection.queue(
@@ -151,7 +151,8 @@ enum QueueRow {
             """, [messages])
     }
 
-    /// In octets. Most messages are small, and reading one with its claim costs less than a separate call. Larger ones
-    /// would make the claim long, and claimed messages are held in memory.
+    /// The largest body that is read with a claim, in octets. Most messages are small, and reading a body with its
+    /// claim costs less than a separate read. Larger bodies would make the claim long, and claimed messages are held in
+    /// memory.
     static let largestBodyClaimed = 16 * 1024
 }

@@ -24,7 +24,8 @@ enum Schema {
         let version = migrations.count
         guard try found(in: connection) < version else { return }
         try connection.transaction {
-            // If several start at once, they run one after the other. The lock ends with the transaction.
+            // If several processes start at once, their migrations run one after the other. The lock ends with the
+            // transaction.
             try connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
             try connection.execute("LOCK TABLE schema_version IN ACCESS EXCLUSIVE MODE")
             let old = try found(in: connection)
@@ -104,9 +105,9 @@ enum Schema {
         "CREATE TABLE key_change (counter bigint NOT NULL)",
         "INSERT INTO key_change (counter) VALUES (1)",
         // Keys with a daily cap: a transaction that accepts mail of one locks its row, so that relays count one after
-        // the other. Other keys share no row that is written.
+        // the other. For keys without a cap, relays share no row that they write.
         "CREATE TABLE capped_key (key text COLLATE \"C\" PRIMARY KEY)",
-        // Separate from the key's row, which transactions that accept mail lock.
+        // The use of keys. This table is separate from the keys' rows, which transactions that accept mail lock.
         """
         CREATE TABLE key_activity (
             key text COLLATE "C" PRIMARY KEY,
@@ -394,7 +395,7 @@ enum Schema {
             last_response text COLLATE "C"
         )
         """,
-        // With the id, so that calls of the same moment are read in order without being sorted.
+        // The index includes the id, so that calls of the same moment are read in order without being sorted.
         "CREATE INDEX webhook_call_waiting ON webhook_call (webhook, next_attempt_at, id) WHERE state = 'waiting'",
         "CREATE INDEX webhook_call_age ON webhook_call (webhook, created_at) WHERE state = 'waiting'",
         "CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id)",
@@ -422,7 +423,8 @@ enum Schema {
     private static let templates = [
         // The template with its version: tpl_...@3. Null if the message was made from no template.
         "ALTER TABLE message ADD COLUMN template text COLLATE \"C\"",
-        // True if its message has a template or tags, so that its end counts in the statistics. Otherwise null.
+        // True if the delivery's message has a template or tags, so that the delivery's end counts in the statistics.
+        // Otherwise null.
         "ALTER TABLE delivery ADD COLUMN counted boolean",
         """
         UPDATE delivery SET counted = true FROM message
@@ -460,8 +462,8 @@ enum Schema {
             PRIMARY KEY (template, version)
         )
         """,
-        // Recipients by key, template or tag, and UTC day. Each relay has its own rows, so that none waits for another. The
-        // empty name counts all names beyond the limit.
+        // Counts of recipients by key, template or tag, and UTC day. Each relay has its own rows, so that no relay
+        // waits for another. The empty name counts all names beyond the limit.
         """
         CREATE TABLE statistic (
             key text COLLATE "C" NOT NULL,

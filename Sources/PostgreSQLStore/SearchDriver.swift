@@ -91,15 +91,16 @@ struct SearchDriver {
         return driver
     }
 
-    /// The driver for a state, and a key. Nil for states that most messages end in, because the newest messages of the
-    /// key soon include one. Also nil for states of all keys that many messages may be in for a time.
+    /// The driver for a state, of one key or of all keys. Nil for states in which most messages end, because the newest
+    /// messages soon include one in such a state. For all keys, also nil for states that many messages may be in for a
+    /// time.
     private static func driver(_ state: MessageState, ofKey: Bool) -> SearchDriver? {
         switch state {
         case .sent, .simulated: return nil
         case .failed, .cancelled, .held, .suppressed:
             return .deliveries(["driver.state = '\(literal: state.rawValue)'"], ofKey: ofKey)
         case .partlyFailed:
-            // Of a message in one lane, at least one part must have failed or been cancelled.
+            // At least one delivery of such a message must have failed or been cancelled.
             let parts: [Text] = [DeliveryState.failed, .cancelled].map {
                 "driver.state = '\(literal: $0.rawValue)'"
             }
@@ -109,8 +110,8 @@ struct SearchDriver {
         }
     }
 
-    /// The driver for a state of all keys that few messages may be in. If many are, the newest messages soon include
-    /// one.
+    /// The driver for a state that perhaps only few messages of all keys are in. If many messages are in it, the newest
+    /// messages soon include one of them, and this driver is not needed.
     static func forFew(_ filter: MessageFilter, _ most: Int) -> (count: String, driver: SearchDriver)? {
         guard filter.ids == nil, filter.words == nil, filter.key == nil, filter.tag == nil,
             let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)), let condition = unended(state)
@@ -122,7 +123,8 @@ struct SearchDriver {
         return (count, .deliveries([condition], ofKey: false))
     }
 
-    /// The condition on a delivery that has not ended and whose message is in this state; nil for other states.
+    /// The condition on a delivery that has not ended and whose message is in this state; nil if the state is none of
+    /// `queued`, `sending` and `scheduled`.
     private static func unended(_ state: MessageState) -> Text? {
         switch state {
         case .queued, .sending: "\(literal: inIndex(state))"
@@ -143,7 +145,7 @@ struct SearchDriver {
     private static let lanes =
         "driver.lane IN (\(Lane.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
 
-    /// The state of all messages whose recipients have this status; nil if they may be in several.
+    /// The state of all messages that have a recipient with this status; nil if such messages may be in several states.
     private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
         switch status {
         case .queued: .queued

@@ -50,8 +50,9 @@ struct SearchStatement {
         }
     }
 
-    /// An id is made when the content of a message begins, and the message is accepted when it ends. So it is accepted
-    /// at most this much later, which includes a day for clocks that were set forward in between.
+    /// A message's id is made when its content begins to arrive, and the message is accepted when the content has
+    /// ended. So it is accepted at most this long after its id was made. A day of this is for clocks that were set
+    /// forward in between.
     private static let longestReception = Duration.seconds(2 * 86_400)
 
     private static func text(_ filter: MessageFilter, _ driver: SearchDriver, _ conditions: [Text]) -> Text {
@@ -114,7 +115,7 @@ struct SearchStatement {
         "EXISTS (SELECT 1 FROM delivery WHERE delivery.message = message.id AND (\(literal: condition)))"
     }
 
-    /// The delivery state that a message in this state must have; nil if one delivery can't show it.
+    /// The state that at least one delivery of a message in this state has; nil if a single delivery can't show it.
     private static func state(neededFor state: MessageState) -> DeliveryState? {
         switch state {
         case .partlyFailed: nil
@@ -124,7 +125,7 @@ struct SearchStatement {
         }
     }
 
-    /// The delivery states from which a recipient's status follows; nil if it follows from events.
+    /// The delivery states from which a recipient's status follows; nil if the status follows from events.
     private static func states(neededForStatus status: RecipientStatus) -> [DeliveryState]? {
         switch status {
         case .queued, .scheduled: [.queued]

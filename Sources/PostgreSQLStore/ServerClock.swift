@@ -10,8 +10,8 @@ final class ServerClock: RelayClock {
     /// The time of the server's clock when the monotonic clock was zero, in seconds.
     private let origin = Mutex<Double?>(nil)
 
-    /// Takes the time that the server reported between two moments. It was in the middle, or differs by at most half
-    /// their distance.
+    /// Stores the time that the server reported between two moments. The server is assumed to have read its clock in
+    /// the middle between them. The error is at most half of their distance.
     func take(_ serverTime: Timestamp, askedAt: MonotonicTime, answeredAt: MonotonicTime) {
         // An answer that took long says little.
         let distance = answeredAt.seconds(since: askedAt)

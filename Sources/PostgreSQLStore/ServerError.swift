@@ -7,8 +7,8 @@ enum ServerError: Error {
     /// The connection can't be used any more, and it is not known what the server did with the last statements.
     case lost(String)
 
-    /// Whether another attempt at the whole transaction may succeed at once: after a deadlock, or for a statement that
-    /// the server no longer knows.
+    /// Whether another attempt at the whole transaction may succeed at once: after a deadlock (`deadlock_detected`), or
+    /// after a conflict with another transaction (`serialization_failure`).
     var isTransient: Bool {
         guard case .refused(let state, _) = self else { return false }
         return ["40001", "40P01"].contains(state)
@@ -28,8 +28,8 @@ enum ServerError: Error {
         return state == "55P03"
     }
 
-    /// Whether the server is ending, starting, or has become a standby (class 57, `read_only_sql_transaction`): another
-    /// one may serve.
+    /// Whether the connection was lost or failed (class 08), or the server is ending, is starting, or has become a
+    /// standby (class 57, `read_only_sql_transaction`). Another server may then accept the work.
     var isEndOfServer: Bool {
         switch self {
         case .lost: true

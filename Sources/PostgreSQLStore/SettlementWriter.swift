@@ -2,7 +2,7 @@ import RelayCore
 
 /// Records the outcomes of attempts in a few statements, however many outcomes there are.
 struct SettlementWriter {
-    /// The node that reports; nil if it has no place.
+    /// The node of the relay that reports; nil if the relay has no place.
     let holder: Int64?
     private var node: Int64 { holder ?? 0 }
     let reports: SenderReports
@@ -22,7 +22,7 @@ struct SettlementWriter {
         var isCounted: Bool
     }
 
-    /// Writes a batch. Returns the keys that have a queued delivery again.
+    /// Writes a batch. Returns the keys of deliveries that are queued again.
     func write(_ batch: [Settlement], in connection: Connection) throws -> Set<String> {
         let standings = try lock(batch, in: connection)
         var changes: [(change: DeliveryChange, settlement: Settlement, standing: Standing)] = []
@@ -41,8 +41,8 @@ struct SettlementWriter {
         guard !changes.isEmpty else { return [] }
         let shared = Set(changes.filter(\.standing.hasOthers).map(\.standing.message)).sorted()
         if !shared.isEmpty {
-            // If two relays send the last parts of a message, the second must see what the first has sent, so that the
-            // bytes are deleted.
+            // If two relays record the last deliveries of a message at the same time, the second relay must see what
+            // the first has recorded, so that the bytes are deleted.
             try connection.queue(
                 "SELECT 1 FROM message WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", [shared])
         }

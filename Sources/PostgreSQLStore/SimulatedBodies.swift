@@ -3,11 +3,12 @@ import Synchronization
 
 /// The bodies of test keys' messages, whose total size is limited: the row of the table `simulated_bodies`.
 enum SimulatedBodies {
-    /// The octets that a relay may have accepted without counting them. The total can exceed the limit by this much for
-    /// each relay, and a relay that is killed leaves at most this much uncounted.
+    /// The most octets that a relay may have accepted but not counted yet. The total can exceed the limit by this much
+    /// for each relay, and a relay that is killed leaves at most this much uncounted.
     static let mostUncounted = 1 << 20
 
-    /// Returns the total size by now, in octets. The row stays locked until the transaction ends.
+    /// Adds octets to the total size, or subtracts them if `bytes` is negative. Returns the new total in octets. The
+    /// row stays locked until the transaction ends.
     @discardableResult
     static func add(_ bytes: Int, in connection: Connection) throws -> Int {
         Int(
@@ -15,16 +16,16 @@ enum SimulatedBodies {
                 "UPDATE simulated_bodies SET bytes = greatest(0, bytes + $1) RETURNING bytes", [bytes]) ?? 0)
     }
 
-    /// The time in milliseconds within which an end is recorded: as long as a transaction may take.
+    /// The time in milliseconds within which the end of a delivery is recorded: as long as a transaction may take.
     private static let settlingTime: Int64 = 20_000
 
-    /// Deletes the bodies that ended first until the total is at most `limit` octets, a limited number at a time.
-    /// Returns whether there is more to delete at once.
+    /// Deletes the bodies of messages that ended first, until the total is at most `limit` octets. One call deletes a
+    /// limited number. Returns whether there is more to delete at once.
     ///
-    /// It goes through ended deliveries in their order, by an index, and examines each one once: the position is
-    /// stored. A message of which a part has not ended keeps its body, and is found again when that part ends. If the
-    /// clock was ahead, the position is ahead of what ends now, and then the search starts again from the beginning.
-    /// Several relays do this one after the other, because the row is locked.
+    /// It goes through ended deliveries in the order in which they ended, by an index. It stores its position, so each
+    /// delivery is examined once. A message keeps its body until all its deliveries have ended, and is found again when
+    /// the last one ends. If the position is later than `now`, because the clock was ahead, the search starts again
+    /// from the beginning. Several relays do this one after the other, because the row is locked.
     static func drop(downTo limit: Int, now: Timestamp, in connection: Connection) throws -> Bool {
         let row = try connection.first("SELECT bytes, ended_at, delivery FROM simulated_bodies FOR UPDATE") { row in
             (bytes: Int(row.integer(0) ?? 0), place: (endedAt: row.integer(1) ?? 0, delivery: row.integer(2) ?? 0))
@@ -42,7 +43,7 @@ enum SimulatedBodies {
         }
         try connection.queue("DELETE FROM body WHERE message = ANY ($1)", [dropped])
         let isUnfinished = bytes > limit && ended.count == PostgreSQLStore.pruneBatch
-        // A delivery that ended a moment ago may not be recorded yet. It must not come to be before the position.
+        // A delivery that ended a moment ago may not be recorded yet. The position must not pass it.
         let settled = now.milliseconds - settlingTime
         if !isUnfinished, place.endedAt > settled { place = (settled, 0) }
         try connection.queue(
@@ -93,7 +94,8 @@ enum SimulatedBodies {
 }
 
 extension PostgreSQLStore {
-    /// Deletes a batch of simulated bodies above the limit. Returns whether there is more to delete at once.
+    /// Deletes a batch of simulated bodies if their total size is above the limit. Returns whether there is more to
+    /// delete at once.
     func dropSimulated(now: Timestamp) async throws -> Bool {
         let limit = storage.simulatedSize
         let uncounted = uncountedBodies.exchange(0, ordering: .relaxed)
@@ -108,8 +110,8 @@ extension PostgreSQLStore {
         }
     }
 
-    /// Starts to delete simulated bodies above the limit, unless that is running already: mail may arrive faster than
-    /// ``prune(_:now:)`` is called.
+    /// Starts a task that deletes simulated bodies while their total size is above the limit, unless it is running
+    /// already. ``prune(_:now:)`` also deletes them, but mail may arrive faster than that function is called.
     func dropSimulatedSoon() {
         let before = simulatedDropper.exchange(SimulatedDropper.called.rawValue, ordering: .acquiringAndReleasing)
         guard before == SimulatedDropper.idle.rawValue else { return }
@@ -119,7 +121,7 @@ extension PostgreSQLStore {
                 simulatedDropper.store(SimulatedDropper.atWork.rawValue, ordering: .releasing)
                 // A failure here is retried with the next batch, and ``prune(_:now:)`` reports it.
                 while (try? await dropSimulated(now: serverClock.now())) == true {}
-                // Unless there was a call in the meantime.
+                // If there was another call in the meantime, the task searches once more.
                 isDone =
                     simulatedDropper.compareExchange(
                         expected: SimulatedDropper.atWork.rawValue, desired: SimulatedDropper.idle.rawValue,
@@ -132,8 +134,8 @@ extension PostgreSQLStore {
 
 enum SimulatedDropper: Int {
     case idle
-    /// It has searched, or is about to.
+    /// The task has searched, or is about to search.
     case atWork
-    /// It must search once more.
+    /// The task must search once more.
     case called
 }

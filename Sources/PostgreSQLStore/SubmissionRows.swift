@@ -3,7 +3,7 @@ import RelayCore
 /// Inserts the rows of messages that are put into the queue: one statement for each table, however many messages there
 /// are.
 enum SubmissionRows {
-    /// Only queued: it is sent with the next statement, or with COMMIT.
+    /// The statements are only queued, and sent with the next one or with COMMIT.
     static func insert(_ accepted: [(submission: Submission, lane: Lane)], in connection: Connection) throws {
         guard !accepted.isEmpty else { return }
         let submissions = accepted.map(\.submission)
@@ -44,7 +44,7 @@ enum SubmissionRows {
                 [inline.map(\.message), inline.map(\.bytes)])
         }
         if !spooled.isEmpty {
-            // Its parts exist already. From now on they belong to the message.
+            // The parts of a large body exist already. From now on they belong to the message.
             try connection.queue("DELETE FROM staged_body WHERE message = ANY ($1)", [spooled])
         }
     }

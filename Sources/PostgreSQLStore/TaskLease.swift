@@ -5,11 +5,11 @@ import RelayCore
 enum TaskLease {
     static let prune = "prune"
 
-    /// For how long it is taken or renewed.
+    /// For how long the lease is taken or renewed.
     private static let duration = Duration.seconds(60)
 
-    /// Takes or renews the lease. False: another living relay has it. Runs in its own transaction, so that others need
-    /// not wait.
+    /// Takes or renews the lease. Returns false if another living relay has it. Runs in its own transaction, so that
+    /// others need not wait.
     ///
     /// - Parameter node: 0 for tools, whose lease excludes no other process.
     static func take(_ name: String, for node: Int64, in connection: Connection) throws -> Bool {

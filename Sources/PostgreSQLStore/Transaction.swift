@@ -7,9 +7,10 @@ extension Connection {
     /// BEGIN is sent with the first statement. The statements that `body` queues last are sent with COMMIT.
     ///
     /// - Parameters:
-    ///   - isDurable: if false, a failure of the server may undo it (`synchronous_commit` off).
+    ///   - isDurable: if false, a failure of the server may undo the transaction (`synchronous_commit` off).
     ///   - onCommit: called with the seconds that COMMIT took, including the statements that were sent with it.
-    /// - Throws: ``CommitInDoubt`` if it is not known whether it was committed; errors of `body`; ``ServerError``.
+    /// - Throws: ``CommitInDoubt`` if it is not known whether the transaction was committed; errors of `body`;
+    ///   ``ServerError``.
     func transaction<T>(
         isDurable: Bool = true, onCommit: ((Double) -> Void)? = nil, _ body: () throws -> T
     ) throws -> T {
@@ -47,11 +48,12 @@ extension Connection {
         } catch ServerError.lost(let why) {
             throw CommitInDoubt(why: why)
         } catch {
-            // A statement that was queued before it was refused.
+            // A statement that was queued before COMMIT was refused.
             if !isLost { _ = try? run("ROLLBACK") }
             throw error
         }
-        // It is committed here, but the wait for a standby was in vain: if this server fails, it may be undone.
+        // The transaction is committed here, but the wait for a standby was in vain: if this server fails, the
+        // transaction may be undone.
         if takeWarnings().contains(where: { $0 == "01000" || $0 == "57P01" }) {
             throw CommitInDoubt(why: "the wait for the standby was cancelled")
         }

@@ -11,7 +11,7 @@ enum WebhookCallRow {
         var payload: WebhookPayload
     }
 
-    /// Only queued: the calls of events, in their order.
+    /// Queues the insertion of the calls of events, in the order of the events.
     static func queueInsert(_ calls: [NewCall], due: Timestamp, in connection: Connection) throws {
         guard !calls.isEmpty else { return }
         // Each document is sent to the server once, however many webhooks receive it.
@@ -31,8 +31,8 @@ enum WebhookCallRow {
     }
 
     /// Common table expressions. `waiting`: the webhooks with waiting calls, and a null at the end. It goes from
-    /// webhook to webhook in the index, however many calls wait for each. `due`: the active ones of them, and when
-    /// their first call is due.
+    /// webhook to webhook in the index, however many calls wait for each. `due`: the active webhooks among them, and
+    /// when the first call of each is due.
     static let waiting = """
         WITH RECURSIVE waiting (id) AS (
             SELECT min(webhook) FROM webhook_call WHERE state = 'waiting'
@@ -132,7 +132,7 @@ enum WebhookCallRow {
         }
     }
 
-    /// Only queued. Does nothing for a call that has ended in the meantime.
+    /// Queues the statements that record attempts. They do nothing for a call that has ended in the meantime.
     static func queueRecords(of attempts: [WebhookAttempt], in connection: Connection) throws {
         // A statement changes a row only once. If a call has several attempts, because it outlived its lease, each
         // attempt has its own statement.
@@ -171,18 +171,19 @@ enum WebhookCallRow {
 
     // MARK: Pruning
 
-    /// A condition: some of the calls for which another condition holds and that no other transaction has locked.
+    /// A condition that selects at most `limit` of the calls for which `condition` holds and that no other transaction
+    /// has locked.
     static func some(_ condition: String, limit: Int) -> String {
         """
         id IN (SELECT id FROM webhook_call WHERE \(condition) ORDER BY id LIMIT \(limit) FOR UPDATE SKIP LOCKED)
         """
     }
 
-    /// A condition, used after ``waiting``: some of the waiting calls of certain webhooks that no other transaction has
-    /// locked.
+    /// A condition for a statement that begins with ``waiting``. It selects some of the waiting calls of certain
+    /// webhooks, without calls that another transaction has locked.
     ///
     /// - Parameters:
-    ///   - webhooks: a query that returns them as `id`.
+    ///   - webhooks: a query that returns the ids of these webhooks as `id`.
     ///   - condition: a condition over a call, and over a row of that query as `old`.
     private static func someOf(_ webhooks: String, _ condition: String) -> String {
         """
@@ -207,8 +208,9 @@ enum WebhookCallRow {
         let gone =
             "SELECT waiting.id FROM waiting WHERE NOT EXISTS (SELECT 1 FROM webhook WHERE webhook.id = waiting.id)"
         try connection.queue("\(waiting) DELETE FROM webhook_call WHERE \(someOf(gone, "true"))")
-        // Calls that have waited too long are kept as failed. A webhook that is being called gives up its own calls,
-        // except those that it never gets to.
+        // Calls that have waited too long are kept as failed. Calls of an active webhook are given up when an attempt
+        // fails after the time limit. Here they are given up only after twice that time, which is for calls that are
+        // never attempted.
         let kept = """
             SELECT webhook.id, CASE WHEN \(WebhookRow.isActive) THEN $1 ELSE $2 END AS time
             FROM waiting JOIN webhook ON webhook.id = waiting.id

@@ -30,13 +30,13 @@ enum WebhookRow {
         try connection.rows("SELECT \(columns) FROM webhook WHERE \(condition)", parameters) { try webhook($0) }
     }
 
-    /// Webhooks that may be called are enabled, and their key is not revoked.
+    /// The condition on webhooks that may be called: they are enabled, and their key is not revoked.
     static let isActive = """
         webhook.enabled AND EXISTS (SELECT 1 FROM key WHERE key.id = webhook.key AND key.revoked_at IS NULL)
         """
 
-    /// Only queued: the webhooks that receive events about messages, for ``hearing(_:)``. The result may include
-    /// webhooks of a key that is being revoked: they are not called any more.
+    /// Queues the query for the webhooks that receive events about messages. ``hearing(_:)`` reads its result. The
+    /// result may include webhooks of a key that is being revoked: they are not called any more.
     static func queueHearing(_ messages: [Int64], in connection: Connection) throws {
         try connection.queue(
             """
@@ -64,7 +64,7 @@ enum WebhookRow {
         return found
     }
 
-    /// Only queued.
+    /// Queues the insertion of a webhook.
     static func queueInsert(_ webhook: Webhook, in connection: Connection) throws {
         try connection.queue(
             """
@@ -79,7 +79,7 @@ enum WebhookRow {
             ])
     }
 
-    /// Only queued: changes the row, which must be locked.
+    /// Queues the statement that changes the webhook's row, which must be locked.
     static func queueWrite(_ webhook: Webhook, in connection: Connection) throws {
         try connection.queue(
             """

@@ -1,12 +1,13 @@
 import GRDB
 import RelayCore
 
-/// Writes what a claim takes: deliveries under a lease, without their suppressed recipients.
+/// Writes a claim: each claimed delivery gets a lease, and its suppressed recipients are left out.
 struct ClaimWriter {
     private let database: Database
     private let lane: Lane
     private let now: Timestamp
-    /// The list is nearly always empty, and then nothing is looked up.
+    /// Whether the lane's list of suppressions has any entry. It is nearly always empty, and then no recipient is
+    /// looked up.
     private let hasAny: Bool
     var events: EventWriter
     /// The names of spooled bodies that are no longer needed.
@@ -20,7 +21,8 @@ struct ClaimWriter {
         events = EventWriter(database, reports: reports, now: now)
     }
 
-    /// Puts deliveries under a lease without their suppressed recipients, or ends them if no other recipient is left.
+    /// Puts deliveries under a lease, without their suppressed recipients. A delivery whose recipients are all
+    /// suppressed ends.
     mutating func claim(
         _ candidates: [QueueRow.Candidate], holder: Int64, leaseUntil: Timestamp
     ) throws -> DeliveryClaim {

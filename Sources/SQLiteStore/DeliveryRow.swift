@@ -3,7 +3,7 @@ import RelayCore
 
 /// Writes a ``DeliveryChange`` to the table `delivery`. This is the only place that does.
 enum DeliveryRow {
-    /// One numbered parameter for each value of the change, so that a condition can continue with ?11.
+    /// Each value of the change has a numbered parameter, so that the parameters of a condition begin with ?11.
     private static let update = """
         UPDATE delivery SET state = ?1, reason = CASE WHEN ?2 THEN ?3 ELSE reason END,
             next_attempt_at = COALESCE(?4, next_attempt_at), queued_since = COALESCE(?5, queued_since),
@@ -50,7 +50,7 @@ enum DeliveryRow {
         try statement.run()
     }
 
-    /// Applies a change to all of these deliveries. Returns how many there were.
+    /// Applies a change to all of these deliveries. Returns how many deliveries were changed.
     static func apply(_ change: DeliveryChange, to deliveries: [Int64], in database: Database) throws -> Int {
         let list = deliveries.map(String.init).joined(separator: ",")
         try database.execute(sql: update + " WHERE id IN (\(list))", arguments: arguments(change))
@@ -81,8 +81,8 @@ enum DeliveryRow {
         try statement.run()
     }
 
-    /// Reports the outcome for a delivery's recipients: the one that follows from the change itself, which the
-    /// delivery's record contains, and what was reported with it.
+    /// Reports the outcome for a delivery's recipients to webhooks and senders: the event that follows from the change
+    /// itself, which the delivery's record already shows, and the events in `reported`.
     ///
     /// - Parameter isCounted: whether the delivery counts in the statistics.
     static func tell(
@@ -122,7 +122,8 @@ enum DeliveryRow {
 
     static func onReturn(_ text: String?) -> QueuedDisposition { text.flatMap(QueuedDisposition.init) ?? .deliver }
 
-    /// A condition. It has literals, so that SQLite can use the indexes over one state.
+    /// The condition that a delivery has one of these states. It has literals, so that SQLite can use the indexes over
+    /// one state.
     static func isOne(of states: [DeliveryState]) -> String {
         states.count == 1
             ? "state = '\(states[0].rawValue)'"

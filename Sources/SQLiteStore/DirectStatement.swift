@@ -4,7 +4,7 @@ import GRDBSQLite
 /// A statement that runs for each message. It is bound and stepped through SQLite's own interface.
 ///
 /// GRDB prepares and keeps it, but GRDB's costs for arguments (an array, a box and a copy for each value) are avoided.
-/// Use it only within one database call, and on no other thread.
+/// Use it only within one database call, on the thread of that call.
 struct DirectStatement {
     private let database: Database
     private let statement: Statement
@@ -42,7 +42,7 @@ struct DirectStatement {
         }
     }
 
-    /// Runs `body` with bytes bound that SQLite reads in place.
+    /// Runs `body` while `value` is bound. SQLite reads the bytes in place, without a copy.
     func binding<T>(borrowed value: [UInt8], at index: CInt, _ body: () throws -> T) rethrows -> T {
         try value.withUnsafeBytes { bytes in
             defer { sqlite3_bind_null(pointer, index) }
@@ -55,7 +55,7 @@ struct DirectStatement {
         }
     }
 
-    /// Runs a statement that returns no rows to its end.
+    /// Runs to its end a statement that returns no rows.
     func run() throws {
         defer { sqlite3_reset(pointer) }
         try step(expecting: SQLITE_DONE)
@@ -64,10 +64,10 @@ struct DirectStatement {
     /// The first column of the first row as an integer; nil if there is no row.
     func firstInteger() throws -> Int64? { try first { $0.integer(0) } ?? nil }
 
-    /// The first column of the first row as bytes; nil if there is no row, or if it is null.
+    /// The first column of the first row as bytes; nil if there is no row, or if the column is null.
     func firstBytes() throws -> [UInt8]? { try first { $0.bytes(0) } ?? nil }
 
-    /// The result of `body` for the first row; nil if there is none.
+    /// The result of `body` for the first row; nil if there is no row.
     func first<T>(_ body: (DirectRow) throws -> T) throws -> T? {
         defer { sqlite3_reset(pointer) }
         return try next().map(body)
@@ -111,7 +111,7 @@ struct DirectRow {
     func real(_ column: CInt) -> Double? { isNull(column) ? nil : sqlite3_column_double(statement, column) }
 
     func text(_ column: CInt) -> String? {
-        // In this order, because the conversion determines the count.
+        // First the text, then the count, because the conversion to text determines the count.
         guard let start = sqlite3_column_text(statement, column) else { return nil }
         let count = Int(sqlite3_column_bytes(statement, column))
         return String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
@@ -119,7 +119,7 @@ struct DirectRow {
 
     func bytes(_ column: CInt) -> [UInt8]? {
         if isNull(column) { return nil }
-        // In this order, as above.
+        // First the bytes, then the count, as in `text(_:)`.
         let start = sqlite3_column_blob(statement, column)
         return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, column))))
     }

@@ -3,7 +3,7 @@ import RelayCore
 
 /// Writes events about recipients and their consequences, within one transaction.
 ///
-/// Make it for one transaction and discard it afterwards: it remembers which webhooks exist.
+/// Make a writer for one transaction and discard it afterwards: it remembers which webhooks exist.
 struct EventWriter {
     private let database: Database
     private let now: Timestamp
@@ -54,7 +54,8 @@ struct EventWriter {
         statistics.count(.sent, recipients: recipients, of: message, at: time, now: time)
     }
 
-    /// Tells webhooks and the sender about the relay's own actions, whose event is the delivery's record.
+    /// Tells webhooks and the sender about an action of the relay itself. The event is not stored, because the
+    /// delivery's record shows the action.
     mutating func tell(
         _ event: RecipientEvent, of recipients: [String], _ message: MessageFacts, sesMessageID: String?
     ) throws {
@@ -160,7 +161,7 @@ enum EventRow {
         return database.changesCount == 1
     }
 
-    /// How many events of a kind a recipient has.
+    /// How many events of a kind a recipient of a message has.
     static func count(
         _ kind: EventKind, of recipient: String, _ message: MessageID, in database: Database
     ) throws -> Int64 {
@@ -195,7 +196,7 @@ enum EventRow {
                 diagnostic: row.text(first + 4), server: row.text(first + 5), feedbackID: row.text(first + 6)))
     }
 
-    /// The recipients of a message that were suppressed.
+    /// The suppressed recipients of a message.
     static func suppressed(of message: MessageID, in database: Database) throws -> Set<String> {
         let statement = try DirectStatement(
             database, "SELECT recipient FROM event WHERE message = ? AND kind = '\(EventKind.suppressed.rawValue)'")
@@ -203,7 +204,7 @@ enum EventRow {
         return Set(try statement.rows { $0.text(0) }.compactMap { $0 })
     }
 
-    /// The reported events of messages. `list` contains the messages' ids.
+    /// The reported events of messages, by message. `list`: the messages' ids, separated by commas.
     static func reported(of list: String, in database: Database) throws -> [Int64: [ReportedEvent]] {
         let statement = try DirectStatement(
             database,
@@ -220,7 +221,7 @@ enum EventRow {
 }
 
 extension MessageFacts {
-    /// What is known about a message; nil if there is none.
+    /// What is known about a message; nil if the message does not exist.
     init?(_ message: MessageID, in database: Database) throws {
         let statement = try DirectStatement(
             database, "SELECT key, lane, reverse_path, subject, tags, automatic, template FROM message WHERE id = ?")

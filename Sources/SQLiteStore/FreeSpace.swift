@@ -13,10 +13,10 @@ final class FreeSpace: Sendable {
     private let measure: @Sendable () -> Int?
     private let last = Mutex(Measure())
 
-    /// The longest age of a value, in seconds.
+    /// The age up to which a measured value is used, in seconds.
     static let freshness = 1.0
 
-    /// - Parameter measure: may block.
+    /// - Parameter measure: returns the free space in octets, or nil if it can't be determined. This call may block.
     init(_ measure: @escaping @Sendable () -> Int?) { self.measure = measure }
 
     /// The free space of a file's file system for users other than root; nil if it can't be determined.
@@ -28,7 +28,7 @@ final class FreeSpace: Sendable {
         return isBeyond ? .max : free
     }
 
-    /// The free space in octets, at most a second old. May block.
+    /// The free space in octets, measured at most a second ago; nil if it can't be determined. May block.
     func free() -> Int? {
         let now = SystemClock().monotonicNow()
         let known = last.withLock { $0 }
@@ -38,7 +38,8 @@ final class FreeSpace: Sendable {
         return found
     }
 
-    /// The value that was last known. Never blocks: a value that is older than a second is measured again on `queue`.
+    /// The free space in octets that was measured last; nil if none is known. Never blocks: if the value is older than
+    /// a second, the space is measured again on `queue`.
     func latest(refreshingOn queue: DispatchQueue) -> Int? {
         let now = SystemClock().monotonicNow()
         let (known, isOld) = last.withLock { last in

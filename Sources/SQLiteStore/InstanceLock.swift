@@ -1,6 +1,7 @@
 import RelayCore
 
-/// A relay's number among the relays on one database. It is held as long as the process lives, however that ends.
+/// A relay's number among the relays on one database. The process holds the number until the process ends, however it
+/// ends.
 ///
 /// Each number is a lock, so it can be checked at any time whether the holder of a lease still exists.
 struct InstanceLock: Sendable {
@@ -20,7 +21,7 @@ struct InstanceLock: Sendable {
     func isHeld(_ number: Int64) -> Bool {
         if number == Int64(self.number) { return true }
         guard let number = Int(exactly: number), InstanceLock.numbers.contains(number) else { return false }
-        // If the system can't say, the end of the lease decides.
+        // If the system can't tell, the number counts as held, and the end of the lease decides.
         return (try? file.isAnyTaken(number..<number + 1)) ?? true
     }
 }

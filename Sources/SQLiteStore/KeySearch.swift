@@ -4,7 +4,7 @@ import RelayCore
 /// The ids of one page of the list of keys, newest first.
 ///
 /// They are found in an index that has the list's order and all columns of the conditions, so the time does not grow
-/// with the number of keys. A search for text goes through the index as far as it must.
+/// with the number of keys. A search for text goes through the index until the page is full.
 struct KeySearch {
     let sql: String
     let arguments: StatementArguments
@@ -34,7 +34,7 @@ struct KeySearch {
         self.arguments = arguments
     }
 
-    /// The use of the key ?1 by day, in the ?3 days that end with ?2.
+    /// The usage of the key ?1 on each day, in the ?3 days that end with the day ?2.
     static let use = """
         SELECT day, emails, deliveries, bounces, hard_bounces, complaints FROM usage
         WHERE key = ?1 AND day > ?2 - ?3 AND day <= ?2

@@ -13,7 +13,8 @@ final class LockFile: Sendable {
     private let path: String
     private let descriptor: CInt
 
-    // Not imported from <fcntl.h>, where they depend on a macro. The values are the same on every Linux.
+    // These constants are not imported from <fcntl.h>, where they depend on a macro. The values are the same on every
+    // Linux.
     private static let getLock: CInt = 36
     private static let setLock: CInt = 37
 
@@ -42,14 +43,14 @@ final class LockFile: Sendable {
 
     /// Whether another holder has one of the locks.
     ///
-    /// - Throws: `StoreError` if the system can't say.
+    /// - Throws: `StoreError` if the system can't tell.
     func isAnyTaken(_ octets: Range<Int>) throws -> Bool {
         var lock = LockFile.lock(F_WRLCK, octets)
         guard fcntl(descriptor, LockFile.getLock, &lock) == 0 else { throw refused() }
         return lock.l_type != Int16(F_UNLCK)
     }
 
-    /// Whether the file at its path is still this one.
+    /// Whether the file at the path is still the one that was opened.
     var isInPlace: Bool {
         var (own, found) = (stat(), stat())
         return fstat(descriptor, &own) == 0 && stat(path, &found) == 0 && own.st_ino == found.st_ino

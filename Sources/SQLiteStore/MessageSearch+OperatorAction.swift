@@ -2,8 +2,8 @@ import GRDB
 import RelayCore
 
 extension MessageSearch {
-    /// A page of the messages that an operator's action can change: exactly in the filter's state, and with their bytes
-    /// if these are needed.
+    /// A page of the messages that an operator's action can change. They are exactly in the filter's state, and still
+    /// have their bytes if the action needs them.
     func matching(
         _ operatorAction: OperatorAction, before: Int64, in database: Database
     ) throws -> (messages: [MessageID], next: Int64?) {

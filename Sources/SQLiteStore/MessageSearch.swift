@@ -25,13 +25,14 @@ struct MessageSearch {
     /// tenth of a second. So each page is large, although few of its messages may match.
     static let pageOfWords = 2000
 
-    /// The most deliveries of all keys in a state that are sorted by message.
+    /// The most deliveries in one state, of all keys together, that a search sorts by message.
     static let mostSorted = 2000
 
-    /// Finds the messages of a page, and whether each one satisfies the conditions that SQL can check. Some may be in a
-    /// different state from the filter's, which only all their deliveries together show.
+    /// Finds the messages of a page, and tells whether each one satisfies the conditions that SQL can check. Some of
+    /// them may be in a different state from the filter's: only all deliveries of a message together show its state.
     let sql: String
-    /// The same for the case that few deliveries of all keys are queued or being sent: it begins with those.
+    /// The statement for the case that all keys together have few deliveries that are queued or being sent. It begins
+    /// with these deliveries, and the statement `count` counts them. Nil if it does not suit the filter.
     let sqlForFew: (count: String, sql: String)?
     private let arguments: StatementArguments
     let filter: MessageFilter
@@ -45,8 +46,8 @@ struct MessageSearch {
         self.now = now
         let driver = MessageSearch.driver(filter)
         let conditions = MessageSearch.conditions(filter, driver, condition)
-        // If there are more conditions, not all messages of a page will match. One message more than requested shows
-        // whether there are more.
+        // If there are conditions besides the driver's, not all messages of a page will match. If there are none, the
+        // page has one message more than requested, which shows whether another page follows.
         let isExact = conditions.isEmpty && filter.state == nil && filter.status == nil
         pageSize =
             if isExact {
@@ -73,8 +74,9 @@ struct MessageSearch {
         ]
     }
 
-    /// An id is made when the content of a message begins, and the message is accepted when it ends. So it is accepted
-    /// at most this much later, which includes a day for clocks that were set forward in between.
+    /// A message's id is made when its content begins to arrive, and the message is accepted when the content has
+    /// ended. So it is accepted at most this long after its id was made. A day of this is for clocks that were set
+    /// forward in between.
     private static let longestReception = Duration.seconds(2 * 86_400)
 
     /// Where the first page begins.
@@ -89,7 +91,8 @@ struct MessageSearch {
             filter.ids == nil
             ? try Row.fetchAll(database.cachedStatement(sql: sql), arguments: arguments)
             : try Row.fetchAll(database, sql: sql, arguments: arguments)
-        // SQL does not promise that they stay in their order, and with an ORDER BY SQLite would sort them.
+        // SQL does not promise that the rows keep the order in which they were found, and an ORDER BY would make SQLite
+        // sort them.
         let looked = rows.map { (id: $0[0] as Int64, holds: $0[1] as Bool? ?? false) }.sorted { $0.id > $1.id }
         return Page(
             ids: looked.filter(\.holds).map(\.id), looked: looked.count,
@@ -223,15 +226,16 @@ struct MessageSearch {
         return driver
     }
 
-    /// The driver for a state, and a key. Nil for states that most messages end in, because the newest messages of the
-    /// key soon include one. Also nil for states of all keys that many messages may be in for a time.
+    /// The driver for a state, of one key or of all keys. Nil for states in which most messages end, because the newest
+    /// messages soon include one in such a state. For all keys, also nil for states that many messages may be in for a
+    /// time.
     private static func driver(_ state: MessageState, ofKey: Bool) -> Driver? {
         switch state {
         case .sent, .simulated: return nil
         case .failed, .cancelled, .held, .suppressed:
             return .deliveries(["driver.state = '\(state.rawValue)'"], ofKey: ofKey)
         case .partlyFailed:
-            // Of a message in one lane, at least one part must have failed or been cancelled.
+            // At least one delivery of such a message must have failed or been cancelled.
             let parts = [DeliveryState.failed, .cancelled].map { "driver.state = '\($0.rawValue)'" }
             return .deliveries(parts, ofKey: ofKey)
         case .queued, .sending, .scheduled:
@@ -239,8 +243,8 @@ struct MessageSearch {
         }
     }
 
-    /// The driver for a state of all keys that few messages may be in. If many are, the newest messages soon include
-    /// one.
+    /// The driver for a state that perhaps only few messages of all keys are in. If many messages are in it, the newest
+    /// messages soon include one of them, and this driver is not needed.
     private static func driverForFew(_ filter: MessageFilter) -> (count: String, driver: Driver)? {
         guard filter.ids == nil, filter.words == nil, filter.key == nil, filter.tag == nil,
             let state = filter.state ?? filter.status.flatMap(state(ofAllWith:)), let condition = unended(state)
@@ -250,7 +254,8 @@ struct MessageSearch {
         return (count, .deliveries([condition], ofKey: false))
     }
 
-    /// The condition on a delivery that has not ended and whose message is in this state; nil for other states.
+    /// The condition on a delivery that has not ended and whose message is in this state; nil if the state is none of
+    /// `queued`, `sending` and `scheduled`.
     private static func unended(_ state: MessageState) -> String? {
         switch state {
         case .queued, .sending: inIndex(state)
@@ -270,7 +275,7 @@ struct MessageSearch {
     private static let lanes =
         "driver.lane IN (\(Lane.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
 
-    /// The delivery state that a message in this state must have; nil if one delivery can't show it.
+    /// The state that at least one delivery of a message in this state has; nil if a single delivery can't show it.
     private static func state(neededFor state: MessageState) -> DeliveryState? {
         switch state {
         case .partlyFailed: nil
@@ -280,7 +285,7 @@ struct MessageSearch {
         }
     }
 
-    /// The state of all messages whose recipients have this status; nil if they may be in several.
+    /// The state of all messages that have a recipient with this status; nil if such messages may be in several states.
     private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
         switch status {
         case .queued: .queued
@@ -292,7 +297,7 @@ struct MessageSearch {
         }
     }
 
-    /// The delivery states from which a recipient's status follows; nil if it follows from events.
+    /// The delivery states from which a recipient's status follows; nil if the status follows from events.
     private static func state(neededForStatus status: RecipientStatus) -> [DeliveryState]? {
         switch status {
         case .queued, .scheduled: [.queued]

@@ -2,10 +2,12 @@ import Foundation
 import Glibc
 import RelayCore
 
-/// The store's files belong to their owner alone, and their owner is the relay, which is the owner of the directory.
+/// Creates and opens the store's files, which only their owner can use. The owner is the relay's user, who also owns
+/// the directory.
 ///
-/// Commands of root may create files before the relay's first start, or while it runs. The relay's user could put a
-/// link to any file in their place. So root gives away only files that it has just created itself, and never by name.
+/// Commands that root runs may create files before the relay's first start, or while the relay runs. The relay's user
+/// could replace such a file by a link to any other file. So root gives the relay's user only files that it has just
+/// created itself, and refers to them by descriptor, never by name.
 enum OwnedFile {
     /// Opens the file at `path` for reading and writing. Creates it if there is none.
     static func open(_ path: String) throws -> CInt {
@@ -67,8 +69,8 @@ enum OwnedFile {
         return followed
     }
 
-    /// Checks the opened file, not the file that is at the path by now: it must be of the right kind, and not planted
-    /// by another user.
+    /// Checks the opened file, and not the file that is at the path by now. The opened file must be of the right kind,
+    /// and must not have been planted by another user.
     private static func check(_ descriptor: CInt, _ path: String, is kind: mode_t, _ name: String) throws {
         var (found, directory) = (stat(), stat())
         guard fstat(descriptor, &found) == 0 else { throw refused("look at", path) }

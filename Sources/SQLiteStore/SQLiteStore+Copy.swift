@@ -4,14 +4,16 @@ import RelayCore
 import Synchronization
 
 extension SQLiteStore: CopyableStore {
-    /// The lock of processes that copy to a database, one at a time. It comes after the lock of the write turn.
+    /// The octet of the lock that a process holds while it copies to the database. It follows the octet of the write
+    /// turn.
     static let copyLock = WriteTurn.octet + 1
 
     public func holdForCopy() async throws {
         guard let locks else { throw StoreError.unavailable("a database that is only examined can't be copied") }
         let path = pool.path
         try await spool.perform { [self] in
-            // A process that has begun to write excludes all others. A relay that starts now finds the database locked.
+            // A process that has begun to write excludes all other writers. A relay that starts now finds the database
+            // locked.
             var configuration = Configuration()
             configuration.busyMode = .timeout(SQLiteStore.busyTimeout)
             configuration.allowsUnsafeTransactions = true
@@ -130,12 +132,12 @@ extension SQLiteStore: CopyableStore {
         }
     }
 
-    /// Larger bodies become files. In octets.
+    /// The largest body that is copied into the database, in octets. Larger bodies become files.
     private static let copiedInline = 128 << 10
 
     private func copy(_ body: any StoredBody, of message: MessageID) async throws -> SpooledBody {
         let name = message.description
-        // The rest of an earlier copy.
+        // An earlier copy may have left a part of this file.
         spool.removeNow([name])
         let file = try await spool.make(name)
         var offset = 0
@@ -176,7 +178,7 @@ extension SQLiteStore: CopyableStore {
 
     public func finishCopy() async throws {
         try await write { database in
-            // The next relay takes up deliveries that were being sent.
+            // With these values, the next relay takes over the deliveries that were being sent.
             try database.execute(
                 sql: """
                     UPDATE delivery SET lease_until = 0, holder = 0 WHERE state = 'sending';
@@ -202,10 +204,10 @@ extension SQLiteStore {
 }
 
 extension CopiedTable {
-    /// The columns of the key, separated by commas.
+    /// The columns of the table's primary key, separated by commas.
     fileprivate var keyNames: String { columns.prefix(keyLength).map(\.name).joined(separator: ", ") }
 
-    /// Compares a row's key with a given one.
+    /// A condition that compares a row's primary key with one that is given in `count` parameters.
     fileprivate func condition(_ comparison: String, _ count: Int) -> String {
         "(\(keyNames)) \(comparison) (\(Array(repeating: "?", count: count).joined(separator: ", ")))"
     }
@@ -218,7 +220,7 @@ extension CopiedValue {
         case (.int64(let number), .real): self = .real(Double(number))
         case (.int64(let number), _): self = .integer(number)
         case (.double(let number), _): self = .real(number)
-        // SQLite treats text as octets, and octets as text.
+        // SQLite may store text in a column of octets, and octets in a column of text.
         case (.string(let text), .octets): self = .octets(Array(text.utf8))
         case (.string(let text), _): self = .text(text)
         case (.blob(let data), .text): self = .text(String(decoding: data, as: UTF8.self))

@@ -5,10 +5,10 @@ extension SQLiteStore: RelayStore {}
 
 /// What an operator's tool needs to know about the database itself.
 extension SQLiteStore {
-    /// The version of the tables that this relay uses.
+    /// The version of the tables that this program uses.
     public static var knownSchemaVersion: Int { Schema.version }
 
-    /// The version of the current tables.
+    /// The version of the tables in this database.
     public func schemaVersion() async throws -> Int {
         try await read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
     }

@@ -79,7 +79,7 @@ extension SQLiteStore: FeedbackStore {
             (
                 timestamp(
                     try Int64.fetchOne(database, sql: "SELECT last_report_at FROM feedback_status WHERE id = 1")),
-                // From the newest on: the first one is nearly always live.
+                // This reads only the newest entry of the index: the delivery that was sent last.
                 timestamp(
                     try Int64.fetchOne(
                         database,
@@ -96,7 +96,8 @@ extension SQLiteStore: FeedbackStore {
 final class WaitingCursor: Sendable {
     private let place = Mutex<Int64>(0)
 
-    /// The next range of `piece` numbers. After `end` it begins again with the lowest possible number.
+    /// Returns the first of the next `piece` row numbers to check. After `end`, the check begins again with the lowest
+    /// possible number.
     func next(piece: Int64, below end: Int64) -> Int64 {
         place.withLock { place in
             let first = max(0, end - Int64(Feedback.mostWaiting))
@@ -122,7 +123,7 @@ private struct FeedbackMatcher {
             """)
     }
 
-    /// Returns false if the message is not known.
+    /// Records a report. Returns false if its message is not known.
     func record(
         _ report: FeedbackReport, _ outcome: inout FeedbackOutcome, _ writer: inout EventWriter
     ) throws -> Bool {
@@ -163,7 +164,8 @@ private enum WaitingRow {
         try statement.run()
     }
 
-    /// Rows are numbered in the order in which they arrived, so the span of the numbers limits how many there are.
+    /// Deletes the oldest rows if there are too many, and returns how many were deleted. Rows are numbered in the order
+    /// in which they arrived, so a limit on the span of the numbers limits how many rows there are.
     static func bound(in database: Database) throws -> Int {
         try database.cachedStatement(
             sql: "DELETE FROM waiting_event WHERE id <= (SELECT MAX(id) FROM waiting_event) - ?"
@@ -171,8 +173,8 @@ private enum WaitingRow {
         return database.changesCount
     }
 
-    /// The reports whose message is known by now, among the newest and one range of the older ones. An account may have
-    /// other senders, whose reports wait in vain.
+    /// The reports whose message is known by now, among the newest reports and one range of the older ones. An account
+    /// may have other senders, and reports about their mail wait in vain.
     static func matched(
         _ cursor: WaitingCursor, in database: Database
     ) throws -> [(id: Int64, report: FeedbackReport)] {

@@ -77,8 +77,8 @@ extension SQLiteStore: KeyStore {
 
     public func updateKey(_ id: KeyID, _ change: @escaping @Sendable (inout Key) -> Void) async throws {
         try await write { database in
-            // The key is read here, so that two processes that change it at the same time do not undo each other's
-            // changes.
+            // The key is read within the transaction, so that two processes that change it at the same time do not undo
+            // each other's changes.
             guard var key = try KeyRow.storedKey(id, in: database)?.key else { throw StoreError.noSuchKey(id) }
             change(&key)
             try database.cachedStatement(
@@ -110,13 +110,13 @@ extension SQLiteStore: KeyStore {
                 sql: "UPDATE key SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ?",
                 arguments: [now.milliseconds, id.text])
             guard database.changesCount == 1 else { throw StoreError.noSuchKey(id) }
-            // A delivery that is being sent is not interrupted. If it returns to the queue, it is treated like the
-            // queued ones now.
+            // A delivery that is being sent is not interrupted. If it returns to the queue later, it is treated as the
+            // queued deliveries are treated now.
             try database.execute(
                 sql: "UPDATE delivery SET on_return = ? WHERE key = ? AND state = 'sending'",
                 arguments: [queued == .deliver ? nil : queued.rawValue, id.text])
-            // No webhook is told about deliveries that are dropped here: the key's own webhooks receive nothing any
-            // more, and for others it would be a flood.
+            // No webhook is told about deliveries that are dropped here: the key's own webhooks no longer receive
+            // anything, and other webhooks would receive a flood of calls.
             if let change = DeliveryChange(revoked: queued, at: now) {
                 try DeliveryRow.apply(change, toThoseOf: id, in: queued.states, database)
             }
@@ -150,7 +150,7 @@ extension SQLiteStore: KeyStore {
 
     public func changeCounter() async throws -> Int64 {
         try await withCheckedThrowingContinuation { continuation in
-            // On the writing connection, because that does not count its own changes.
+            // Read on the writing connection: `data_version` does not count a connection's own changes.
             pool.asyncWriteWithoutTransaction { database in
                 continuation.resume(
                     with: Result { try Int64.fetchOne(database, sql: "PRAGMA data_version") ?? 0 }
@@ -167,7 +167,7 @@ enum KeyRow {
         revoked_at, webhooks_for_all
         """
 
-    /// The number of the first column after these in a query.
+    /// The number of the first column after `columns` in a query.
     private static let next: CInt = 14
 
     private static let secrets = "digest, previous_digest, previous_until"

@@ -28,11 +28,11 @@ extension SQLiteStore {
         let list = messages.map { String($0.rawValue) }.joined(separator: ",")
         let senderReports = senderReports
         return try await write { database in
-            // Read again: some may have been sent in the meantime.
+            // The deliveries are read again: some may have been sent in the meantime.
             let deliveries = try Row.fetchAll(
                 database,
                 sql: "SELECT id, scheduled_at FROM delivery WHERE message IN (\(list)) AND \(operatorAction.condition)")
-            // Most deliveries are not scheduled, or no longer are. One change covers all of them.
+            // Most deliveries are not scheduled, or no longer are. One change covers all of these.
             let byChange = Dictionary(grouping: deliveries) { row in
                 DeliveryChange(operatorAction, scheduledAt: timestamp(row["scheduled_at"]), at: now)
             }
@@ -48,7 +48,8 @@ extension SQLiteStore {
         }
     }
 
-    /// A caller that names messages must learn that one does not exist, or can't be sent because its bytes are gone.
+    /// Throws if one of the messages does not exist, or if a single message can't be sent because its bytes are gone. A
+    /// caller that names messages must learn of this.
     private func verify(_ ids: [MessageID], for operatorAction: OperatorAction) async throws {
         for id in ids {
             let hasBody = try await read { database in

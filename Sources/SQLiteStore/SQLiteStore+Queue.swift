@@ -25,7 +25,7 @@ extension SQLiteStore: DeliveryQueue {
         let (claim, unneeded) = try await write { database in
             var claim = DeliveryClaim([])
             var writer = try ClaimWriter(lane, reports: senderReports, now: now, in: database)
-            // A suppression list that withholds everything that is due must not delay the deliveries after it.
+            // Due deliveries whose recipients are all suppressed must not delay the deliveries after them.
             for _ in 0..<QueueRow.roundsOfClaim where claim.deliveries.count < limit {
                 let room = limit - claim.deliveries.count
                 let keys = try QueueRow.dueKeys(lane, after: cursor.key(of: lane), limit: room, now: now, in: database)
@@ -33,7 +33,7 @@ extension SQLiteStore: DeliveryQueue {
                 let candidates = QueueRow.upTo(
                     recipients - counted, try QueueRow.inTurn(keys, lane: lane, limit: room, now: now, in: database))
                 let kept = try writer.claim(candidates, holder: holder, leaseUntil: leaseUntil)
-                // The next claim continues after the last key, even in the middle of a round.
+                // The next claim continues after the key of the last delivery, even if not every key has had its turn.
                 if let last = candidates.last { cursor.served(last.delivery.key.text, in: lane) }
                 claim.deliveries += kept.deliveries
                 claim.suppressed += kept.suppressed
@@ -64,7 +64,7 @@ extension SQLiteStore: DeliveryQueue {
         let senderReports = senderReports
         let unneeded = try await write { database in
             var unneeded: [String] = []
-            // The last outcome of the batch is the latest.
+            // The time of the batch is that of its latest outcome.
             let now = batch.map(\.finishedAt).max() ?? Timestamp(milliseconds: 0)
             var writer = EventWriter(database, reports: senderReports, now: now)
             for settlement in batch {
@@ -99,8 +99,8 @@ extension SQLiteStore: DeliveryQueue {
         }
     }
 
-    /// Returns deliveries to the queue that `holders`, which are gone, were sending, or for which a condition is true;
-    /// ?1 is the current time.
+    /// Returns deliveries to the queue: those that `holders`, which are gone, were sending, and those for which the
+    /// condition `other` is true. In this condition, ?1 is the current time. Returns how many deliveries there were.
     static func reclaim(
         _ holders: [Int64], orWhere other: String = "lease_until < ?1", in database: Database, now: Timestamp
     ) throws -> Int {
@@ -209,7 +209,7 @@ struct QueueStatements: Sendable {
     let nextKey: String
     /// Whether key ?1 has a delivery that is due at ?2.
     let isDue: String
-    /// Deliveries of key ?1 that are due at ?2, oldest first: ?3 of them, after skipping ?4.
+    /// Deliveries of key ?1 that are due at ?2, oldest first: at most ?3 of them, after the first ?4.
     let inTurn: String
 
     private static let live = QueueStatements(.live)
@@ -290,13 +290,13 @@ enum QueueRow {
         return found
     }
 
-    /// The condition on deliveries that may be reclaimed. In the other lanes of this process, leases may be about to be
-    /// extended.
+    /// The condition on deliveries whose lease has expired, so that they may be reclaimed. This process's deliveries in
+    /// other lanes are excluded, because their leases may be about to be extended.
     static func hasExpired(_ lane: Lane, own: Int64) -> String {
         "(lease_until < ?1 AND (holder <> \(own) OR lane = \(lane.literal)))"
     }
 
-    /// The first of `candidates`, until they have this many recipients.
+    /// The first of `candidates`, up to the one with which they have this many recipients together.
     static func upTo(_ recipients: Int, _ candidates: [Candidate]) -> [Candidate] {
         var counted = 0
         return Array(
@@ -341,7 +341,7 @@ enum QueueRow {
         return taken
     }
 
-    /// A due delivery, and how many of its recipients were suppressed before.
+    /// A due delivery, and how many of its recipients were suppressed before this claim.
     struct Candidate {
         var delivery: ClaimedDelivery
         var suppressed: Int
@@ -362,11 +362,13 @@ enum QueueRow {
         }
     }
 
-    /// How often a claim searches again because some of the deliveries that it found ended as suppressed.
+    /// The most searches of one claim. It searches again only if some of the deliveries that it found ended as
+    /// suppressed.
     static let roundsOfClaim = 8
 
-    /// Most messages are small, and reading one with its claim costs a tenth of a separate call. Larger ones would make
-    /// the claim long, and claimed messages are held in memory.
+    /// Adds the bodies of small messages to claimed deliveries. Most messages are small, and reading a body with its
+    /// claim costs a tenth of a separate read. Larger bodies would make the claim long, and claimed messages are held
+    /// in memory.
     static func addSmallBodies(to deliveries: inout [ClaimedDelivery], in database: Database) throws {
         let statement = try DirectStatement(database, "SELECT bytes FROM body WHERE message = ?")
         for index in deliveries.indices where deliveries[index].size <= largestBodyClaimed {
@@ -378,7 +380,8 @@ enum QueueRow {
     /// The largest body that is read with a claim, in octets.
     private static let largestBodyClaimed = 16 * 1024
 
-    /// Records the end of an attempt. Returns the name of a spooled body that is no longer needed.
+    /// Records the end of an attempt. Returns the name of a spooled body that is no longer needed; nil if there is
+    /// none.
     static func settle(
         _ settlement: Settlement, holder: Int64, _ events: inout EventWriter, in database: Database
     ) throws -> String? {
@@ -408,8 +411,8 @@ enum QueueRow {
         return change.state == .sent ? try dropBody(of: message, in: database) : nil
     }
 
-    /// Deletes the bytes of a message when all of it is sent or suppressed and no report to its sender will quote them.
-    /// Returns the name of a spooled body.
+    /// Deletes a message's bytes if all its deliveries are sent or suppressed and no report to its sender will quote
+    /// the bytes. Returns the name of the file if the body is in the spool, and otherwise nil.
     static func dropBody(of message: Int64, in database: Database) throws -> String? {
         let rest = try DirectStatement(
             database,

@@ -4,7 +4,7 @@ import GRDB
 import RelayCore
 import Synchronization
 
-/// The fingerprint that was examined last in the search for those that may be forgotten.
+/// The fingerprint that was examined last in the search for fingerprints that may be forgotten.
 final class ForgetCursor: Sendable {
     private let last = Mutex(beginning)
 
@@ -27,7 +27,7 @@ extension SQLiteStore: MessageRecords {
         _ filter: MessageFilter, lookingAt most: Int, now: Timestamp
     ) async throws -> MessagePage {
         let search = MessageSearch(filter, now: now)
-        // Otherwise glibc keeps the memory for a next time that may never come.
+        // Without this, glibc keeps the memory for a next search, which may never come.
         defer { if MessageWords.needsMuchMemory(filter.words) { cmemory_give_back() } }
         var found: [MessageRecord] = []
         var looked = 0
@@ -39,7 +39,7 @@ extension SQLiteStore: MessageRecords {
             let (records, page) = try await read { database in
                 let page = try search.page(before: place, in: database)
                 var records: [MessageRecord] = []
-                // Few messages of a large page may match.
+                // The messages of a page are read in pieces, until enough of them match.
                 for start in stride(from: 0, to: page.ids.count, by: SQLiteStore.recordsAtATime)
                 where records.count <= wanted {
                     let ids = Array(page.ids[start..<min(start + SQLiteStore.recordsAtATime, page.ids.count)])
@@ -130,7 +130,7 @@ extension SQLiteStore: MessageRecords {
                             AND (other.ended_at IS NULL OR \(kept)))
                         LIMIT ?
                         """, arguments: [cutoff.before.milliseconds, SQLiteStore.pruneBatch])
-                // One message may have several of these deliveries.
+                // The rows are counted, and not the messages, because a message may have several of these deliveries.
                 isMore = isMore || ids.count == SQLiteStore.pruneBatch
                 messages.formUnion(ids)
             }
@@ -164,10 +164,11 @@ extension SQLiteStore: MessageRecords {
         return isMore || hasMoreSimulated || hasMoreToForget || hasMoreStatistics
     }
 
-    /// Continues through the table repeat, one piece per call. Returns whether there is more.
+    /// Continues the search for rows of the table `repeat` that may be deleted, one piece of the table per call.
+    /// Returns whether there is more to examine.
     ///
-    /// It goes in the order of the fingerprints, because neighbours are on one page. In the order of the messages, each
-    /// deleted row would be on a different page.
+    /// The search goes in the order of the fingerprints, because neighbouring rows are on one page. In the order of the
+    /// messages, each deleted row would be on a different page.
     private func forget(now: Timestamp) async throws -> Bool {
         let oldest = now - Fingerprint.memory
         let start = forgetCursor.position
@@ -176,8 +177,8 @@ extension SQLiteStore: MessageRecords {
                 database,
                 sql: "SELECT fingerprint FROM repeat WHERE fingerprint > ? ORDER BY fingerprint LIMIT 1 OFFSET ?",
                 arguments: [start, SQLiteStore.forgetBatch - 1])
-            // An id shows the age of a message without reading it, unless it is ahead of the clock, which may have been
-            // set back.
+            // A message's id shows its age, so the message itself is usually not read. It is read only if the id is
+            // ahead of the clock, which may have been set back.
             try database.execute(
                 sql: """
                     DELETE FROM repeat WHERE fingerprint > ?1 AND fingerprint <= ?2 AND (
@@ -204,8 +205,9 @@ extension SQLiteStore: MessageRecords {
 enum RecordRow {
     /// The number of deliveries that have not ended, by lane and state. This runs every few seconds, so each state is
     /// counted in its own partial index, and the ended deliveries, which are the most, are not read. Deliveries are
-    /// numbered in the order of acceptance, so the first one that was never scheduled was accepted first; scheduled
-    /// ones are as old as their time. Deliveries that wait for their scheduled time at ?1 are counted separately.
+    /// numbered in the order of acceptance, so of those that were never scheduled, the first one is the oldest. The age
+    /// of a scheduled delivery counts from its scheduled time. Deliveries that wait for their scheduled time at ?1 are
+    /// counted separately.
     static let depths = """
         SELECT depth.lane, depth.state, deliveries, scheduled, depth.next,
             MIN(COALESCE(message.accepted_at, due), COALESCE(due, message.accepted_at)) AS oldest
@@ -230,15 +232,15 @@ enum RecordRow {
         ORDER BY depth.lane DESC, depth.state
         """
 
-    /// A column for each environment, for the day ?1. Reads only keys that were used on that day. Grouping by a sort is
-    /// avoided, because it would take memory for each key.
+    /// The emails of the day ?1, in one column for each environment. Only keys that were used on that day are read.
+    /// Grouping by a sort is avoided, because it would use memory for each key.
     static let emailsOfDay = """
         SELECT \(Lane.allCases.map { "SUM(emails) FILTER (WHERE environment = '\($0.rawValue)')" }.joined(separator: ", "))
         FROM usage INDEXED BY usage_by_day CROSS JOIN key ON key.id = usage.key
         WHERE day = ?1
         """
 
-    /// By environment, for the 30 days that end with ?1.
+    /// The feedback counts by environment, for the 30 days that end with the day ?1.
     static let feedback = """
         SELECT environment, SUM(deliveries) AS deliveries, SUM(bounces) AS bounces,
             SUM(hard_bounces) AS hard_bounces, SUM(complaints) AS complaints
@@ -249,7 +251,7 @@ enum RecordRow {
     static let hasBody =
         "(spooled IS NOT NULL OR EXISTS (SELECT 1 FROM body WHERE body.message = message.id))"
 
-    /// Deletes the tag rows of messages whose own rows still exist. `list` contains the messages' ids.
+    /// Deletes the tag rows of messages whose own rows still exist. `list`: the messages' ids, separated by commas.
     static func removeTags(of list: String, in database: Database) throws {
         let remove = try DirectStatement(database, "DELETE FROM tag WHERE key = ? AND tag = ? AND message = ?")
         for row in try Row.fetchAll(

@@ -92,7 +92,8 @@ enum UndeliveredRow {
             ])
     }
 
-    /// Deletes the bytes that were kept for the report, which quotes the header. A simulated send keeps its bytes.
+    /// Deletes a message's bytes, which were kept because the report quotes the header. A simulated send keeps its
+    /// bytes. Returns the name of the file if the body is in the spool, and otherwise nil.
     static func dropBody(of message: MessageFacts, in database: Database) throws -> String? {
         message.environment == .live ? try QueueRow.dropBody(of: message.id.rawValue, in: database) : nil
     }

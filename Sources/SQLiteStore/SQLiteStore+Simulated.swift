@@ -4,11 +4,11 @@ import Synchronization
 
 /// The bodies of test keys' messages, whose total size is limited: the row of the table `simulated_bodies`.
 enum SimulatedBodies {
-    /// The octets that a relay may have accepted without counting them. The total can exceed the limit by this much,
+    /// The most octets that a relay may have accepted but not counted yet. The total can exceed the limit by this much,
     /// and a relay that is killed leaves at most this much uncounted.
     static let mostUncounted = 1 << 20
 
-    /// Returns the total size by now, in octets.
+    /// Adds octets to the total size, or subtracts them if `bytes` is negative. Returns the new total in octets.
     @discardableResult
     static func add(_ bytes: Int, in database: Database) throws -> Int {
         let statement = try DirectStatement(
@@ -17,7 +17,7 @@ enum SimulatedBodies {
         return try statement.firstInteger().map { Int($0) } ?? 0
     }
 
-    /// The time in milliseconds within which an end is recorded.
+    /// The time in milliseconds within which the end of a delivery is recorded.
     private static let settlingTime: Int64 = 5000
 
     struct Dropping {
@@ -27,11 +27,13 @@ enum SimulatedBodies {
         var isUnfinished = false
     }
 
-    /// Deletes the bodies that ended first until the total is at most `limit` octets, a limited number at a time.
+    /// Deletes the bodies of messages that ended first, until the total is at most `limit` octets. One call deletes a
+    /// limited number.
     ///
-    /// It goes through ended deliveries in their order, by an index, and examines each one once: the position is
-    /// stored. A message of which a part has not ended keeps its body, and is found again when that part ends. If the
-    /// clock was ahead, the position is ahead of what ends now, and then the search starts again from the beginning.
+    /// It goes through ended deliveries in the order in which they ended, by an index. It stores its position, so each
+    /// delivery is examined once. A message keeps its body until all its deliveries have ended, and is found again when
+    /// the last one ends. If the position is later than `now`, because the clock was ahead, the search starts again
+    /// from the beginning.
     static func drop(downTo limit: Int, now: Timestamp, in database: Database) throws -> Dropping {
         var dropping = Dropping()
         guard let row = try Row.fetchOne(database, sql: "SELECT * FROM simulated_bodies WHERE id = 1") else {
@@ -59,7 +61,7 @@ enum SimulatedBodies {
             bytes -= message["size"]
         }
         dropping.isUnfinished = bytes > limit && ended.count == SQLiteStore.pruneBatch
-        // A delivery that ended a moment ago may not be recorded yet. It must not come to be before the position.
+        // A delivery that ended a moment ago may not be recorded yet. The position must not pass it.
         let settled = now.milliseconds - settlingTime
         if !dropping.isUnfinished, place.endedAt > settled { place = (settled, 0) }
         try database.execute(
@@ -97,7 +99,8 @@ enum SimulatedBodies {
 }
 
 extension SQLiteStore {
-    /// Deletes a batch of simulated bodies above the limit. Returns whether there is more to delete at once.
+    /// Deletes a batch of simulated bodies if their total size is above the limit. Returns whether there is more to
+    /// delete at once.
     func dropSimulated(now: Timestamp) async throws -> Bool {
         let limit = storage.simulatedSize
         let dropping: SimulatedBodies.Dropping = try await withCheckedThrowingContinuation { continuation in
@@ -116,8 +119,8 @@ extension SQLiteStore {
         return dropping.isUnfinished
     }
 
-    /// Starts to delete simulated bodies above the limit, unless that is running already: mail may arrive faster than
-    /// ``prune(_:now:)`` is called.
+    /// Starts a task that deletes simulated bodies while their total size is above the limit, unless it is running
+    /// already. ``prune(_:now:)`` also deletes them, but mail may arrive faster than that function is called.
     func dropSimulatedSoon() {
         let before = simulatedDropper.exchange(SimulatedDropper.called.rawValue, ordering: .acquiringAndReleasing)
         guard before == SimulatedDropper.idle.rawValue else { return }
@@ -127,7 +130,7 @@ extension SQLiteStore {
                 simulatedDropper.store(SimulatedDropper.atWork.rawValue, ordering: .releasing)
                 // A failure here is retried with the next batch, and ``prune(_:now:)`` reports it.
                 while (try? await dropSimulated(now: SystemClock().now())) == true {}
-                // Unless there was a call in the meantime.
+                // If there was another call in the meantime, the task searches once more.
                 isDone =
                     simulatedDropper.compareExchange(
                         expected: SimulatedDropper.atWork.rawValue, desired: SimulatedDropper.idle.rawValue,
@@ -140,8 +143,8 @@ extension SQLiteStore {
 
 enum SimulatedDropper: Int {
     case idle
-    /// It has searched, or is about to.
+    /// The task has searched, or is about to search.
     case atWork
-    /// It must search once more.
+    /// The task must search once more.
     case called
 }

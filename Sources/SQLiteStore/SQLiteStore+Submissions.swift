@@ -24,10 +24,10 @@ extension SQLiteStore: SubmissionStore {
             })
     }
 
-    /// Adds bodies of test messages to the counted total once there are many: each transaction that touches the row
-    /// writes a page.
+    /// Adds the sizes of test messages' bodies to the stored total once there are many octets: each transaction that
+    /// changes the row of the total writes a page.
     ///
-    /// - Returns: the octets still to be counted, and the total if it was read.
+    /// - Returns: the octets that are not counted yet, and the new total if octets were added to it.
     private func count(
         _ bytes: Int, limit: Int, in database: Database
     ) throws -> (uncounted: Int, total: Int?) {
@@ -36,7 +36,8 @@ extension SQLiteStore: SubmissionStore {
         return (0, try SimulatedBodies.add(uncounted, in: database))
     }
 
-    /// Deletes bodies that were refused for lack of space at once, not at the next start.
+    /// Deletes the spooled bodies of messages that were refused for lack of space. Without this, they would stay until
+    /// the next start.
     private func discardRefused(_ batch: [Submission], _ outcomes: [Acceptance]) {
         for (submission, outcome) in zip(batch, outcomes) {
             guard case .refused(let refusal) = outcome, refusal.reason == .storage,
@@ -62,9 +63,9 @@ extension SQLiteStore: SubmissionStore {
         let orphans = try pool.read { database in
             try names.filter { name in
                 guard let id = MessageID(name) else { return false }
-                // Another relay may be creating this body: it has a file but no row yet.
+                // Another relay may be creating this body: its file exists, but its message has no row yet.
                 guard id.instance == instance || instanceLock?.isHeld(id.instance) == false else { return false }
-                // By id: there may be far more messages than files.
+                // Each file is looked up by its id: there may be far more messages than files.
                 return try Bool.fetchOne(
                     database.cachedStatement(
                         sql: "SELECT NOT EXISTS (SELECT 1 FROM message WHERE id = ? AND spooled = ?)"),
@@ -124,7 +125,7 @@ private struct AcceptanceWriter {
             """)
     }
 
-    // Most batches do not use these, so they are prepared only when needed.
+    // Most batches do not use the following statements, so they are prepared only when needed.
 
     static func findRequest(_ database: Database) throws -> DirectStatement {
         try DirectStatement(
@@ -170,10 +171,10 @@ private struct AcceptanceWriter {
         }
     }
 
-    /// The message under the fingerprint. A failed message is no reason to refuse another attempt.
+    /// The message under the fingerprint. A failed message does not count: it is no reason to refuse another attempt.
     ///
-    /// Its age is determined by the time of acceptance: ids never go back, so after a clock was ahead, ids are ahead of
-    /// the clock. Then a message may also be later than now.
+    /// The message's age is determined by its time of acceptance, not by its id: ids never go back, so after the clock
+    /// was ahead, ids are ahead of the clock. The time of acceptance may then also be later than `now`.
     private static func message(
         under fingerprint: Fingerprint, _ now: Timestamp, _ repeated: DirectStatement
     ) throws -> MessageID? {
@@ -239,7 +240,7 @@ struct SubmissionRows {
             """)
     }
 
-    /// Most messages have no tags, so it is prepared only when needed.
+    /// Most messages have no tags, so the statement is prepared only when needed.
     private func insertTag() throws -> DirectStatement {
         try DirectStatement(database, "INSERT INTO tag (key, tag, message) VALUES (?, ?, ?)")
     }

@@ -77,7 +77,8 @@ enum SuppressionRow {
         ).map(suppression)
     }
 
-    /// Returns whether the address is new on the list. An existing entry gets the stronger of the two reasons.
+    /// Adds an entry to the list. Returns whether its address is new there. An existing entry gets the stronger of the
+    /// two reasons.
     static func add(_ entry: Suppression, in database: Database) throws -> Bool {
         let before = try find(entry.address, entry.environment, in: database)
         if let before {
@@ -107,11 +108,11 @@ enum SuppressionRow {
         return true
     }
 
-    /// The number of entries.
+    /// The number of entries by environment and reason.
     static func counts(in database: Database) throws -> [Environment: [SuppressionReason: Int]] {
         var counts: [Environment: [SuppressionReason: Int]] = [:]
-        // A column for each reason: the query goes through the list. Grouping by a sort is avoided, because it would
-        // take memory for each entry.
+        // The query goes through the list and counts each reason in its own column. Grouping by a sort is avoided,
+        // because it would use memory for each entry.
         let columns = SuppressionReason.allCases.map { "COUNT(*) FILTER (WHERE reason = '\($0.rawValue)')" }
         for environment in Environment.allCases {
             guard

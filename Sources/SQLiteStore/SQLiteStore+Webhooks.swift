@@ -185,7 +185,8 @@ extension SQLiteStore: WebhookStore {
                     more = try WebhookRow.deleteCalls(
                         where: "webhook = ?", [id.text], limit: WebhookRow.pruneBatch, in: database)
                 } else {
-                    // A webhook that is being called gives up its own calls, except those that it never gets to.
+                    // Calls of an active webhook are given up when an attempt fails after the time limit. Here they are
+                    // given up only after twice that time, which is for calls that are never attempted.
                     let isCalled = try WebhookRow.active(id, in: database) != nil
                     more = try WebhookRow.giveUpCalls(
                         of: id, madeBefore: now - (isCalled ? Webhook.timeout * 2 : Webhook.timeout),
@@ -386,7 +387,7 @@ enum WebhookRow {
         return database.changesCount == limit
     }
 
-    /// Calls that have waited too long are kept as failed.
+    /// Marks waiting calls from before `time` as failed. They are kept. Returns whether there may be more.
     static func giveUpCalls(
         of id: WebhookID, madeBefore time: Timestamp, limit: Int, in database: Database
     ) throws -> Bool {

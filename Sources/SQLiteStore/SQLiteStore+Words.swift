@@ -11,8 +11,8 @@ extension SQLiteStore {
         }
     }
 
-    /// The number of deliveries whose messages are added at a time, plus the rest of the last message. Acceptance waits
-    /// in the meantime.
+    /// The number of deliveries whose messages are added in one transaction. The remaining deliveries of the last
+    /// message are added with them. Acceptance waits in the meantime.
     static let wordsBatch = 500
 }
 
@@ -51,7 +51,7 @@ enum MessageWords {
             SELECT id, ?2, subject FROM message
             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message_words WHERE rowid = ?1)
             """)
-        // If they are inserted in the order of the ids, FTS5 collects them into one piece.
+        // If messages are inserted in the order of their ids, FTS5 collects them into one piece.
         for (message, parts) in recipients.sorted(by: { $0.key < $1.key }) {
             insert.bind(message, at: 1)
             insert.bind(RecipientList.text(parts), at: 2)
@@ -80,9 +80,10 @@ enum MessageWords {
         return (recipients, last)
     }
 
-    /// Deletes messages whose deliveries are gone. `list` contains the messages' ids.
+    /// Deletes messages whose deliveries are gone. `list`: the messages' ids, separated by commas.
     static func remove(_ list: String, in database: Database) throws {
-        // Ids of deliveries are reused after the newest were deleted. New deliveries must be after the position.
+        // After the newest deliveries were deleted, SQLite reuses their ids. The position is lowered, because new
+        // deliveries must be after it.
         try database.execute(
             sql: """
                 DELETE FROM message_words WHERE rowid IN (\(list));

@@ -58,7 +58,8 @@ public final class SQLiteStore: Sendable {
     ///
     /// - Parameters:
     ///   - storage: how much space is kept free, and how much simulated bodies may use.
-    ///   - freeSpace: replaces the file system's free space, in octets; nil if it can't be determined. May block.
+    ///   - freeSpace: returns the free space in octets, in place of the file system; nil if it can't be determined. May
+    ///     block.
     ///   - onSync: called with the seconds that the sync of each transaction took; must return quickly.
     /// - Throws: `StoreError`.
     public init(
@@ -80,11 +81,11 @@ public final class SQLiteStore: Sendable {
         self.turn = turn
         self.locks = locks
         spool = try Spool(beside: path)
-        // SQLite gives the files beside it the same owner and permissions.
+        // SQLite gives the files beside the database the same owner and permissions.
         Glibc.close(try OwnedFile.open(path))
         do {
-            // One process at a time. If two processes create a database at once, SQLite refuses one of them without
-            // waiting, and GRDB writes to a database whose log is empty.
+            // One process opens the database at a time. If two processes create it at once, SQLite refuses one of them
+            // without waiting. Opening an existing database can be a write too: GRDB writes to it if its log is empty.
             pool = try turn.take {
                 let pool = try SQLiteStore.open(path)
                 try Schema.prepare(pool, path: path, relays: locks)
@@ -99,7 +100,7 @@ public final class SQLiteStore: Sendable {
         } catch {
             throw StoreError(error)
         }
-        // Not earlier: a process that migrates the database checks whether a relay has a number.
+        // The number is taken only now: a process does not migrate the database while a relay has a number.
         instanceLock = role == .relay ? try InstanceLock.acquire(in: locks) : nil
         lookUps = role == .relay ? try SQLiteStore.openForLookUps(path) : pool
         if role == .relay {
@@ -185,8 +186,8 @@ public final class SQLiteStore: Sendable {
         // The statements contain mail addresses, but errors are shown to operators. So errors do not include the
         // arguments.
         configuration.publicStatementArguments = false
-        // Applies to a database that is being created. A message on few pages needs few write calls; see
-        // PERFORMANCE.md.
+        // The page size applies only to a new database. With large pages, a message is on few pages and needs few write
+        // calls; see PERFORMANCE.md.
         configuration.prepareDatabase { try $0.execute(sql: "PRAGMA page_size = \(pageSize)") }
         let pool = try DatabasePool(path: path, configuration: configuration)
         // GRDB lowers `synchronous` when it opens a pool, but a 250 promises that the message is on disk.
@@ -198,11 +199,12 @@ public final class SQLiteStore: Sendable {
         return pool
     }
 
-    /// Checks for damage for up to ``lookTime``, which is enough for all of a database that is not very large.
+    /// Checks for damage for up to ``lookTime``, which is enough to check all of a database that is not very large.
     ///
-    /// Damage elsewhere is found by `doctor`, or when it is encountered.
+    /// Damage in the rest is found by `doctor`, or when the damaged part is read.
     private static func quickCheck(_ path: String) throws {
-        // A separate connection, so that nothing else is interrupted with it. It closes with its last reference.
+        // The check has a separate connection, so that the interruption affects nothing else. The connection closes
+        // with its last reference.
         let queue = try DatabaseQueue(path: path, configuration: readOnly(label: "hiveku-relay.look"))
         let end = DispatchWorkItem { [weak queue] in queue?.interrupt() }
         DispatchQueue.global().asyncAfter(deadline: .now() + lookTime, execute: end)
@@ -215,7 +217,7 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// The time in seconds: a start must not take noticeably longer because of the check.
+    /// The longest duration of the check, in seconds: a start must not take noticeably longer because of it.
     static let lookTime = 0.3
 
     private static func readOnly(label: String) -> Configuration {
@@ -233,7 +235,7 @@ public final class SQLiteStore: Sendable {
         locks?.letGo(SQLiteStore.copyLock)
     }
 
-    /// Closes the database, and keeps other copies away from it.
+    /// Closes the database, but keeps the copy lock, so that no other copy to it can begin.
     func closeConnections() throws {
         do {
             let uncounted = uncountedBodies.exchange(0, ordering: .relaxed)
@@ -250,7 +252,8 @@ public final class SQLiteStore: Sendable {
     /// Rewrites an existing value and syncs it. Throws a `StoreError` if the store can't be written at the moment.
     public func checkWritable() async throws {
         try await write { database in
-            // The version may be another one if a newer program has migrated the database. That must not be undone.
+            // The version differs if a newer program has migrated the database. The newer version must not be
+            // overwritten.
             let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
             guard version == Schema.version else {
                 throw StoreError.newerSchema(found: version, known: Schema.version)
@@ -261,8 +264,8 @@ public final class SQLiteStore: Sendable {
 
     // MARK: Access
 
-    // GRDB's own async functions end with the task that calls them. But data that must be recorded must be recorded
-    // even if its task was cancelled. Hence continuations.
+    // GRDB's own async functions are cancelled with the task that calls them. But some data must be recorded even if
+    // its task was cancelled. So continuations are used here.
 
     /// Runs `body` in an IMMEDIATE transaction, which is synced to disk when this returns.
     func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
@@ -271,7 +274,7 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// The same; `completion` is called on the writing thread.
+    /// Like the async `write(_:)`, but calls `completion` on the writing thread.
     func write<T: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> T,
         completion: @escaping @Sendable (Result<T, any Error>) -> Void
@@ -281,7 +284,8 @@ public final class SQLiteStore: Sendable {
         }
     }
 
-    /// GRDB's own transactions parse their statements each time.
+    /// Runs `body` in a transaction. GRDB's own transactions are not used, because they parse their statements each
+    /// time.
     private func transaction<T>(in database: Database, _ body: (Database) throws -> T) throws -> T {
         let begin = try database.cachedStatement(sql: "BEGIN IMMEDIATE TRANSACTION")
         if let turn { try turn.take { try begin.execute() } } else { try begin.execute() }

@@ -14,8 +14,8 @@ enum Schema {
 
     /// Migrates the database to the current version. An older database is copied first, to `<path>.v<version>`.
     ///
-    /// A relay of the older version could not continue afterwards. So nothing is changed while one is running, which
-    /// `relays` says.
+    /// A relay of the older version could not continue afterwards. So nothing is changed while a relay is running,
+    /// which its lock in `relays` shows.
     static func prepare(
         _ pool: DatabasePool, path: String, relays: LockFile, migrations: [String] = migrations
     ) throws {
@@ -28,9 +28,10 @@ enum Schema {
             throw StoreError.olderSchemaInUse(found: old, known: migrations.count)
         }
         try pool.writeWithoutTransaction { database in
-            // From here on no other process writes, so the copy contains everything that the migration starts with.
+            // During this transaction no other process writes, so the copy contains everything that the migration
+            // starts with.
             try database.inTransaction(.immediate) {
-                // Another process may have been faster.
+                // Another process may have migrated the database in the meantime.
                 let found = try found(database, knowing: migrations.count)
                 guard found < migrations.count else { return .rollback }
                 let copy = found > 0 ? try copy(pool, to: "\(path).v\(found)") : nil
@@ -38,8 +39,7 @@ enum Schema {
                     for migration in migrations.dropFirst(found) { try database.execute(sql: migration) }
                     try database.execute(sql: "PRAGMA user_version = \(migrations.count)")
                 } catch {
-                    // A database that was not migrated needs no copy, and each further attempt would create another
-                    // one.
+                    // A database that was not migrated needs no copy, and each new attempt would create another copy.
                     if let copy { unlink(copy) }
                     throw error
                 }
@@ -74,7 +74,7 @@ enum Schema {
         guard let path = names.first(where: { !FileManager.default.fileExists(atPath: $0) }) else {
             throw StoreError.unavailable("there are already 99 copies named \(wanted).2 and so on; remove some of them")
         }
-        // The remains of a process that ended early. Only one process copies at a time.
+        // Deletes what a process that ended early has left. Only one process copies at a time.
         let unfinished = "\(wanted).unfinished"
         let suffixes = ["", "-journal", "-wal", "-shm"]
         for suffix in suffixes { unlink(unfinished + suffix) }
@@ -84,7 +84,7 @@ enum Schema {
         close(descriptor)
         do {
             let target = try DatabaseQueue(path: unfinished)
-            // Not from the writing connection, which SQLite refuses to copy from.
+            // `backup` copies from a reading connection: SQLite refuses to copy from the writing one.
             try pool.backup(to: target)
             try target.close()
             guard rename(unfinished, path) == 0 else { throw systemError() }
@@ -213,8 +213,8 @@ enum Schema {
         ALTER TABLE key DROP COLUMN emails_total;
         """,
         // Pauses are counted separately from attempts, so that they begin with the shortest again when an operator has
-        // a delivery sent again. The total size of test messages' bodies is counted, and the position up to which the
-        // oldest have been deleted.
+        // a delivery sent again. Two values are stored: the total size of test messages' bodies, and the position up to
+        // which the oldest bodies have been deleted.
         """
         ALTER TABLE delivery ADD COLUMN pauses INTEGER NOT NULL DEFAULT 0;
         UPDATE delivery SET pauses = attempts WHERE ended_at IS NULL;
@@ -388,8 +388,8 @@ enum Schema {
         CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook, id);
         CREATE INDEX webhook_call_ended ON webhook_call (created_at) WHERE state <> 'waiting';
         """,
-        // The fingerprints by which repeats are recognised are made with a key of the store. Fingerprints from before,
-        // made without it, are recognised for another day.
+        // The fingerprints by which repeats are recognised are made with a key of the store. Earlier fingerprints,
+        // which were made without the key, are recognised for another day.
         """
         CREATE TABLE repeat_key (
             id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -12,7 +12,7 @@ import Synchronization
 /// The directory of bodies that are too large for the database, one file each: `<database>.spool`.
 final class Spool: Sendable {
     private let directory: String
-    /// Calls on files may wait for the disk. They do so on threads that exist for that purpose.
+    /// File operations may wait for the disk, so they run on threads that exist for that purpose.
     let queue = DispatchQueue(label: "hiveku-relay.spool", attributes: .concurrent)
     /// How often the directory could not be synced.
     private let failedSyncs = Atomic(0)
@@ -22,7 +22,7 @@ final class Spool: Sendable {
         try OwnedFile.makeDirectory(directory)
     }
 
-    /// Creates nothing: for inspecting existing files.
+    /// Opens an existing spool for inspection. Creates nothing.
     init(alreadyBeside path: String) { directory = path + ".spool" }
 
     func path(_ name: String) -> String { directory + "/" + name }
@@ -59,11 +59,11 @@ final class Spool: Sendable {
         return FileBody(spool: self, descriptor: descriptor, size: size)
     }
 
-    /// Syncs the names in the directory to disk: those that were created since its sync had failed `failuresBefore`
-    /// times.
+    /// Syncs the names in the directory to disk. Throws if the sync fails, or if any sync of the directory has failed
+    /// since `failuresBefore` was read.
     ///
-    /// After a failed sync the system treats data as written that is not, and the next sync succeeds without it. So a
-    /// name that existed when a sync failed, for whichever file, can no longer be relied on.
+    /// After a failed sync, the system treats unwritten data as written, and the next sync succeeds without that data.
+    /// So after a sync has failed for any file, no name that existed then can be relied on.
     func syncDirectory(failuresBefore: Int) throws {
         do {
             try SQLiteStore.syncDirectory(directory)
@@ -80,7 +80,7 @@ final class Spool: Sendable {
         queue.async { [self] in removeNow(names) }
     }
 
-    /// The same, on this thread.
+    /// Like `remove(_:)`, but on the caller's thread.
     func removeNow(_ names: [String]) {
         for name in names { unlink(path(name)) }
     }
@@ -90,7 +90,7 @@ final class Spool: Sendable {
 
 func systemError() -> POSIXError { POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
 
-/// A body that is being written. Calls come one after the other, as the protocol requires.
+/// A body that is being written. Its functions are called one after the other, as `SpoolFile` requires.
 final class FileSpoolFile: SpoolFile {
     private let spool: Spool
     private let name: String

@@ -13,7 +13,7 @@ public final class UnfinishedDatabase: Sendable {
 
     private static func name(_ path: String) -> String { path + ".unfinished" }
 
-    /// Creates it, or opens the remains of an earlier copy. Blocks on files.
+    /// Creates the unfinished database, or opens what an earlier copy has left. Blocks on files.
     ///
     /// - Throws: `StoreError.unavailable` if there is already something at `path`.
     public init(_ path: String, now: Timestamp) throws {
@@ -32,18 +32,18 @@ public final class UnfinishedDatabase: Sendable {
         store = try SQLiteStore(path: unfinished, role: .tool, now: now)
     }
 
-    /// Closes it and gives it its final name. Blocks on files.
+    /// Closes the database and gives it its final name. Blocks on files.
     ///
-    /// - Throws: `StoreError`. It can be repeated with a new value.
+    /// - Throws: `StoreError`. To try again, make a new `UnfinishedDatabase`.
     public func finish() throws {
-        // Everything must be in the file itself: the log is not renamed.
+        // Everything must be in the database file itself: the log is not renamed.
         try store.emptyLog()
         try store.closeConnections()
         if let size = UnfinishedDatabase.size(unfinished + "-wal"), size > 0 {
             throw StoreError.unavailable("another process has \(unfinished) open")
         }
         for suffix in ["-wal", "-shm"] { unlink(unfinished + suffix) }
-        // The spool first: the database is valid once its name exists, and its bodies must exist by then.
+        // The spool is renamed first: the database is valid once its name exists, and its bodies must exist by then.
         try UnfinishedDatabase.rename(unfinished + ".spool", path + ".spool")
         do {
             try SQLiteStore.syncDirectory(SQLiteStore.directory(of: path))
