@@ -73,8 +73,8 @@ struct MessagesRetry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "retry", abstract: "Send failed messages again.",
         discussion: """
-            Only the deliveries that failed are sent again, also those of a message in the state partly-failed. \
-            Messages in other states do not change. A queued message is tried again by itself; to try it at once, hold \
+            Only the deliveries that failed are sent again. Of a message in the state partly-failed, the deliveries that \
+            were sent are not repeated. Messages in other states do not change. A queued message is tried again by itself; to try it at once, hold \
             it and release it. A message that was sent and bounced, or that was suppressed, can't be sent again from \
             here: the application must send a new message.
 
