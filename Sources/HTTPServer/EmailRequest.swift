@@ -148,8 +148,8 @@ struct EmailBatch: Sendable {
                 at: pointer)
         }
         guard reader.errors.all.isEmpty else { throw .invalid(reader.errors.all) }
-        // The report has as many mistakes for the whole batch as for one email, but at least one for each email with
-        // mistakes.
+        // At most as many mistakes are reported for the whole batch as for one email. But each email with mistakes gets
+        // at least one.
         var context = context
         items = elements.enumerated().map { index, element in
             let item = Result { () throws(EmailRequestFailure) in
