@@ -10,7 +10,8 @@
 /// Parts are found as SES's parser (JavaMail's `MimeMultipart`) finds them. Boundaries of an outer multipart are
 /// checked before boundaries of an inner multipart. If no empty line ends the header of a part, SES's parser ignores
 /// the part, so mistakes in that header do not count. A multipart without its first boundary is refused. An attached
-/// message (message/rfc822) is not read, because nothing says that SES reads it, and because its author may be anyone.
+/// message (message/rfc822) is not read, because nothing says that SES reads it, and because the client
+/// may be unable to correct it: somebody else may have written it.
 ///
 /// The scanner keeps in memory the boundaries of the open multiparts, the current field, and the current line if the
 /// line begins with a hyphen or belongs to a part's header. All lines are already within the limit of ``LineLimiter``.
@@ -38,8 +39,8 @@ struct PartScanner {
         var fault: MessageRejection?
         var multipart: Multipart?
         var isFirstLine = true
-        /// Whether an empty line has come. The header ends with it, unless the next line is a boundary of an outer
-        /// multipart. Then the CRLF of the empty line belongs to that boundary, and the header has no end.
+        /// Whether an empty line has come. It ends the header, unless the next line is a boundary of an outer multipart.
+        /// Then SES's parser counts the CRLF of the empty line as part of that boundary, and ignores the part.
         var isEnded = false
     }
 

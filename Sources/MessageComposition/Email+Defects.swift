@@ -5,7 +5,7 @@ extension Email {
     /// refused, in the order of the email's values. Empty for a valid email.
     ///
     /// Rules that depend on the key or on settings are not checked here: who may be the author, the number of
-    /// recipients, the size of the message, and the ending of a file's name.
+    /// recipients, the size of the message, and the endings of file names that the operator refuses.
     public func defects() -> [EmailDefect] {
         var defects: [EmailDefect] = []
         checkMailboxes(&defects)
