@@ -121,7 +121,7 @@ public final class DeliveryWorker: Sendable {
         let (plan, cancelled) = state.withLock { state in
             if wasWoken { state.machine.woken() }
             if mustStop { state.machine.stop(at: now) }
-            tellPlace(&state.machine, now)
+            updateMembership(&state.machine, now)
             let plan = state.machine.plan(at: now)
             // The senders are started inside the lock, so that none can finish before it is in `senders`.
             for start in plan.starts {
@@ -173,15 +173,15 @@ public final class DeliveryWorker: Sendable {
         alarm.ring()
     }
 
-    private func tellPlace(_ machine: inout LaneMachine, _ now: Moment) {
-        machine.stands(
+    private func updateMembership(_ machine: inout LaneMachine, _ now: Moment) {
+        machine.setMembership(
             ownsClaims: queue.ownsClaims, shareOfRate: queue.shareOfRate, place: queue.place, at: now)
     }
 
     private func finish(_ attempt: ActiveSet.Attempt, _ outcome: DeliveryOutcome) -> ActiveSet.Attempt? {
         let now = Moment(clock)
         let (next, mustRing) = state.withLock { state in
-            tellPlace(&state.machine, now)
+            updateMembership(&state.machine, now)
             let next = state.machine.finished(attempt, outcome, at: now, random: random)
             if next == nil { state.senders[attempt.sender] = nil }
             return (next, state.machine.needsPlan(at: now))

@@ -121,7 +121,7 @@ struct LaneMachine {
     private var slowedDownAt = MonotonicTime.distantPast
 
     static let upkeepInterval = Duration.seconds(30)
-    static let quotaPatience = Duration.seconds(5)
+    static let quotaTimeout = Duration.seconds(5)
     static let cancelTime = Duration.seconds(1)
     static let closeTime = Duration.seconds(5)
     /// The lane's rate is recorded again when it has changed by more than this fraction, but at most once in each
@@ -150,7 +150,7 @@ struct LaneMachine {
         upkeepAt = now.monotonic
         bringForwardAt = now.monotonic
         quotaAt = now.monotonic
-        awaitsQuotaUntil = hasQuotaSource ? now.monotonic + LaneMachine.quotaPatience : .distantPast
+        awaitsQuotaUntil = hasQuotaSource ? now.monotonic + LaneMachine.quotaTimeout : .distantPast
     }
 
     /// Tells the machine what this process may do, if several relays share the queue. Call it before each plan and each
@@ -158,7 +158,7 @@ struct LaneMachine {
     ///
     /// - Parameter place: the number under which this relay records the status of its lane, if several relays share the
     ///   queue. Nil if it has no such number now, or if only this process uses the queue.
-    mutating func stands(ownsClaims: Bool, shareOfRate: RateShare, place: Int64? = nil, at now: Moment) {
+    mutating func setMembership(ownsClaims: Bool, shareOfRate: RateShare, place: Int64? = nil, at now: Moment) {
         if let place, place != self.place {
             self.place = place
             // The status belongs to the place, so it is recorded again in the new place.
@@ -230,7 +230,7 @@ extension LaneMachine {
         if active.unsettled.isEmpty { unsettledSince = now.monotonic }
         active.ended(attempt.claim, settlement, pace: pace)
         sentSinceQuota = true
-        govern(outcome, sentAt: attempt.startedAt.monotonic, at: now)
+        adjustRate(outcome, sentAt: attempt.startedAt.monotonic, at: now)
         judgeLane(outcome, attempt, at: now)
         return startNext(for: attempt.sender, at: now)
     }
@@ -294,7 +294,7 @@ extension LaneMachine {
         while let claim = active.next() { giveBack(claim, at: now) }
     }
 
-    private mutating func govern(_ outcome: DeliveryOutcome, sentAt: MonotonicTime, at now: Moment) {
+    private mutating func adjustRate(_ outcome: DeliveryOutcome, sentAt: MonotonicTime, at now: Moment) {
         let wasCut: Bool
         switch outcome {
         case .sent, .simulated, .failed:

@@ -27,7 +27,7 @@ extension EmailReader {
         }
         for name in ["html", "text"] where fields.value(name) != nil {
             errors.add(
-                "\"\(name)\" can't stand beside \"template_id\": the template gives it; leave one of the two out.",
+                "\"\(name)\" can't be given together with \"template_id\": the template gives it; leave one of the two out.",
                 at: fields.pointer.appending(name))
         }
         guard let (parsed, reference) = found(fields) else { return nil }

@@ -7,7 +7,7 @@ import NIOHTTP1
 /// a request that asks for another protocol (`Upgrade`, CONNECT), so the client must not send anything after it. Java's
 /// HTTP client asks for HTTP/2 by default.
 ///
-/// It stands in front of HTTPTypes' codec, which does not pass on the version.
+/// It comes before HTTPTypes' codec, which does not pass on the version.
 final class OldVersionHandler: ChannelInboundHandler, RemovableChannelHandler, Sendable {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart

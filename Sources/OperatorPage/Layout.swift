@@ -68,7 +68,7 @@ struct PageContent: Sendable {
 
     var title: String
     var section: Section?
-    /// The message about a completed action, which stands above everything else.
+    /// The message about a completed action, which is shown above everything else.
     var done: HTML?
     var body: HTML
     /// Whether the content changes by itself, so that the script fetches it again.

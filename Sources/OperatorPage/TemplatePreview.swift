@@ -78,7 +78,7 @@ enum TemplatePreview {
     }
 }
 
-/// Sample values, which show where each variable stands.
+/// Sample values, which show where each variable is.
 enum SampleValues {
     static func json(for variables: [TemplateVariable]) -> JSON {
         .object(object(variables.map { ($0.name.split(separator: ".").map(String.init)[...], $0) }))

@@ -113,8 +113,8 @@ public struct Setting: Sendable {
 }
 
 extension ValueKind {
-    fileprivate func problem(_ text: String, _ misfit: ValueError) -> String {
-        "must be \(expectation), not \(misfit.hidesText ? notShown : echo(text))"
-            + (misfit.reason.map { ": \($0)" } ?? "")
+    fileprivate func problem(_ text: String, _ error: ValueError) -> String {
+        "must be \(expectation), not \(error.hidesText ? notShown : echo(text))"
+            + (error.reason.map { ": \($0)" } ?? "")
     }
 }

@@ -14,9 +14,9 @@ enum HTMLAttribute: Hashable, Sendable {
         let local = name.split(separator: ":", omittingEmptySubsequences: false).last.map(String.init) ?? name
         if name.hasPrefix("on") || local.hasPrefix("on") {
             self = .forbidden(
-                "A value can't stand in an event attribute, whose content is a script; leave the attribute out.")
+                "A value can't be used in an event attribute, whose content is a script; leave the attribute out.")
         } else if local == "srcdoc" {
-            self = .forbidden("A value can't stand in srcdoc, whose content is HTML; put the value into the text.")
+            self = .forbidden("A value can't be used in srcdoc, whose content is HTML; put the value into the text.")
         } else if HTMLAttribute.urls.contains(local) {
             self = .url
         } else {

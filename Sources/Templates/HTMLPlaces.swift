@@ -6,7 +6,7 @@ enum HTMLPlace: Hashable, Sendable {
     case attribute
     /// At the beginning of a URL in an attribute, where the value can determine the URL's scheme.
     ///
-    /// - Parameter isFirst: only blanks stand before the placeholder.
+    /// - Parameter isFirst: only blanks come before the placeholder.
     case url(isFirst: Bool)
     /// In a `style` attribute.
     case style
@@ -16,8 +16,8 @@ enum HTMLPlace: Hashable, Sendable {
 
 /// Finds the places of placeholders in HTML, as the tokenizer of the HTML standard does (section 13.2.5).
 ///
-/// A reader is a program that displays the mail. An escaped value can't leave the text or the quoted attribute that it
-/// stands in. So the only question is what state a reader is in at a placeholder. If readers can differ on that state,
+/// A reader is a program that displays the mail. An escaped value can't leave the text or the quoted attribute that
+/// it is in. So the only question is what state a reader is in at a placeholder. If readers can differ on that state,
 /// the placeholder is refused.
 struct HTMLPlaces {
     /// A place for each placeholder, in their order.
@@ -79,7 +79,8 @@ struct HTMLPlaces {
         if case .forbidden = place { return place }
         if let doubt { return .forbidden(doubt) }
         if foreign.values.contains(where: { $0 > 0 }) {
-            return .forbidden("A value can't stand in <svg> or <math>; use an image, or put the placeholder elsewhere.")
+            return .forbidden(
+                "A value can't be used in <svg> or <math>; use an image, or put the placeholder elsewhere.")
         }
         return place
     }
@@ -111,7 +112,7 @@ struct HTMLPlaces {
     /// which text continues, or an index past the end if no text follows.
     private mutating func markup(at start: Int) -> Int {
         let inTag =
-            "A value can't stand directly after <, where it would be the name of a tag; write &lt; for the character <."
+            "A value can't be used directly after <, where it would be the name of a tag; write &lt; for the character <."
         let next = start + 1
         guard next < html.count else {
             place(upTo: html.count, .forbidden(inTag))
@@ -133,7 +134,7 @@ struct HTMLPlaces {
     }
 
     private static let inComment =
-        "A value can't stand in a comment or declaration, because it could end it; put the placeholder outside."
+        "A value can't be used in a comment or declaration, because it could end it; put the placeholder outside."
 
     /// Scans a comment, a document type, or a bogus comment (HTML standard, section 13.2.5.41).
     private mutating func declaration(at start: Int) -> Int {
@@ -170,7 +171,7 @@ struct HTMLPlaces {
     // MARK: Tags
 
     private static let inTag =
-        "A value can't stand in a tag outside of a quoted attribute; put it into one, such as title=\"{{name}}\"."
+        "A value can't be used in a tag outside of a quoted attribute; put it into one, such as title=\"{{name}}\"."
 
     /// Scans a tag, and the element's content if it is raw text.
     private mutating func tag(at start: Int, name nameStart: Int) -> Int {
@@ -253,7 +254,7 @@ struct HTMLPlaces {
     }
 
     private static let unquoted =
-        "A value can't stand in an attribute without quotation marks; put them around it, such as title=\"{{name}}\"."
+        "A value can't be used in an attribute without quotation marks; put them around it, such as title=\"{{name}}\"."
 
     /// Places the placeholders in a quoted value.
     private mutating func placeValue(_ attribute: HTMLAttribute, from start: Int, to end: Int) {
@@ -310,7 +311,7 @@ struct HTMLPlaces {
     private static let scheme =
         "A value can't be a part of a URL's scheme; give the whole URL as the value, or write the scheme in the template."
     private static let script =
-        "A value can't stand in a URL that holds a script or a document; use https, mailto or tel."
+        "A value can't be used in a URL that holds a script or a document; use https, mailto or tel."
 
     // MARK: Raw text
 
@@ -344,7 +345,7 @@ struct HTMLPlaces {
             case .escapable: place = .forbidden(HTMLPlaces.inTag)
             case .raw, .noscript, .plaintext:
                 place = .forbidden(
-                    "A value can't stand in <\(name)>, where it can't be escaped; put the placeholder elsewhere.")
+                    "A value can't be used in <\(name)>, where it can't be escaped; put the placeholder elsewhere.")
             }
             places.append(judged(place))
             pending += 1

@@ -3,7 +3,7 @@ import RelayCore
 /// A text, divided into literal text and placeholders.
 struct TextWithPlaceholders: Sendable {
     struct Placeholder: Sendable, Hashable {
-        /// The index of the octet in ``TextWithPlaceholders/literal`` before which the placeholder stands.
+        /// The index of the octet in ``TextWithPlaceholders/literal`` before which the placeholder is.
         var offset: Int
         /// The index of the placeholder's first brace in the source.
         var source: Int

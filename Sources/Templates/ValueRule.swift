@@ -7,11 +7,11 @@ struct ValueRules: OptionSet, Hashable, Sendable {
 
     /// The value is a whole URL or its beginning. A scheme in it must be an allowed one.
     static let url = ValueRules(rawValue: 1)
-    /// The value stands in a URL, after text that may belong to a scheme. It must not begin with a scheme.
+    /// The value is in a URL, after text that may belong to a scheme. It must not begin with a scheme.
     static let noScheme = ValueRules(rawValue: 2)
-    /// The value stands in a `style` attribute. It must not end the declaration there.
+    /// The value is in a `style` attribute. It must not end the declaration there.
     static let style = ValueRules(rawValue: 4)
-    /// The value stands in a body. It must not contain NUL.
+    /// The value is in a body. It must not contain NUL.
     static let noNull = ValueRules(rawValue: 8)
 
     /// Why a value breaks the rules, as the rest of a sentence whose subject is the variable. Nil if the value follows
@@ -20,14 +20,14 @@ struct ValueRules: OptionSet, Hashable, Sendable {
         if contains(.noNull), value.contains(0) { return "holds a NUL character; leave it out" }
         if contains(.url), !URLScheme.isAllowed(value) {
             return
-                "stands in a link or the address of an image, so it must begin with \(URLScheme.listed), or be a relative URL"
+                "is in a link or the address of an image, so it must begin with \(URLScheme.listed), or be a relative URL"
         }
         if contains(.noScheme), URLScheme(value) != nil {
-            return "stands within a URL, so it can't begin with a scheme; write its colon as %3A"
+            return "is within a URL, so it can't begin with a scheme; write its colon as %3A"
         }
         if contains(.style), value.contains(where: ValueRules.endsDeclaration) {
             return
-                "stands in a style attribute, so it can't hold quotation marks, parentheses, braces, semicolons, backslashes, < or >"
+                "is in a style attribute, so it can't hold quotation marks, parentheses, braces, semicolons, backslashes, < or >"
         }
         return nil
     }

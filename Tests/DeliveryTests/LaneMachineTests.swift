@@ -90,7 +90,7 @@ extension LaneMachine.Note {
         var bench = Bench(Bench.unpaced(concurrency: 1))
         let begun = bench.settleDown(due: deliveries(1..<4))
         #expect(begun.starts.map(\.delivery.id.rawValue) == [1])
-        bench.machine.stands(ownsClaims: false, shareOfRate: .whole, at: bench.now)
+        bench.machine.setMembership(ownsClaims: false, shareOfRate: .whole, at: bench.now)
         let lost = bench.plan()
         #expect(lost.starts.isEmpty && lost.claim == nil)
         #expect(lost.settle.map(\.delivery.rawValue) == [2, 3])
@@ -103,14 +103,14 @@ extension LaneMachine.Note {
         #expect(broken.claim == nil)
         // No event reports that the place is back, so the machine is asked for a plan every second.
         #expect(broken.wakeAt.map { $0 <= bench.now.time + .milliseconds(1001) } == true)
-        bench.machine.stands(ownsClaims: true, shareOfRate: .whole, at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: .whole, at: bench.now)
         #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
     }
 
     @Test func claimArrivingAfterClaimsAreLostIsReleased() throws {
         var bench = Bench()
         let claim = try #require(bench.plan().claim)
-        bench.machine.stands(ownsClaims: false, shareOfRate: .whole, at: bench.now)
+        bench.machine.setMembership(ownsClaims: false, shareOfRate: .whole, at: bench.now)
         bench.machine.claimed(DeliveryClaim(deliveries(1..<3)), by: claim, at: bench.now)
         let plan = bench.plan()
         #expect(plan.starts.isEmpty && plan.settle.count == 2)
@@ -118,12 +118,12 @@ extension LaneMachine.Note {
 
     @Test func withoutARateShareNothingIsClaimedOrAlerted() {
         var bench = Bench(DeliveryConfiguration(pacing: .account(maximumRate: 100)))
-        bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: .none, at: bench.now)
         let waiting = bench.settleDown(due: deliveries(1..<4))
         #expect(waiting.starts.isEmpty && waiting.claim == nil && waiting.notes.isEmpty)
         #expect(waiting.upkeep?.status == LaneStatus(lane: .live, heldBecause: nil, since: bench.now.time, rate: 0))
         #expect(waiting.wakeAt.map { $0 <= bench.now.time + .milliseconds(1001) } == true)
-        bench.machine.stands(ownsClaims: true, shareOfRate: RateShare(place: 0, count: 2), at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: RateShare(place: 0, count: 2), at: bench.now)
         #expect(bench.settleDown(due: deliveries(1..<4)).starts.count == 1)
         bench.pass(11)
         #expect(bench.settleDown().upkeep?.status?.rate == 50 * SendRateController.sharedHeadroom)
@@ -133,14 +133,14 @@ extension LaneMachine.Note {
         var bench = Bench(DeliveryConfiguration(pacing: .account(maximumRate: 100)))
         let begun = bench.settleDown(due: deliveries(1..<4))
         #expect(begun.starts.count == 1)
-        bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: .none, at: bench.now)
         #expect(bench.plan().settle.map(\.result) == [.released, .released])
     }
 
     @Test func statusIsRecordedAgainAfterAPlaceChange() {
         var bench = Bench()
         func status(in place: Int64?) -> LaneStatus? {
-            bench.machine.stands(ownsClaims: place != nil, shareOfRate: .whole, place: place, at: bench.now)
+            bench.machine.setMembership(ownsClaims: place != nil, shareOfRate: .whole, place: place, at: bench.now)
             return bench.settleDown().upkeep?.status
         }
         let first = status(in: 7)
@@ -153,16 +153,16 @@ extension LaneMachine.Note {
 
     @Test func statusRecordedDuringAPlaceChangeIsRecordedAgain() throws {
         var bench = Bench()
-        bench.machine.stands(ownsClaims: true, shareOfRate: .whole, place: 7, at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: .whole, place: 7, at: bench.now)
         let upkeep = try #require(bench.plan().upkeep)
-        bench.machine.stands(ownsClaims: true, shareOfRate: .whole, place: 8, at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: .whole, place: 8, at: bench.now)
         bench.machine.keptUp(upkeep, reclaimed: 0, broughtForward: 0, at: bench.now)
         #expect(bench.plan().upkeep?.status == upkeep.status)
     }
 
     @Test func unpacedLaneNeedsNoRateShare() {
         var bench = Bench()
-        bench.machine.stands(ownsClaims: true, shareOfRate: .none, at: bench.now)
+        bench.machine.setMembership(ownsClaims: true, shareOfRate: .none, at: bench.now)
         #expect(bench.settleDown(due: deliveries(1..<3)).starts.count == 2)
     }
 

@@ -134,7 +134,7 @@ struct ReadingTests {
         ("[\u{B}1]", 1, 2, valueExpected("control character")),
     ]
 
-    /// The parts of a sentence about something that stands in the place of a value: what stands there, and all kinds of
+    /// The parts of a sentence about something that is in the place of a value: what is there, and all kinds of
     /// values.
     private static func valueExpected(_ found: String) -> [String] {
         [found, "value", "string", "double quotes", "number", "object", "array", "true", "false", "null"]

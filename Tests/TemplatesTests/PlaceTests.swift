@@ -20,7 +20,7 @@ import Testing
     { #expect(mistakes(html: html) == []) }
 
     @Test(
-        "A value can't stand where escaping does not keep it in its place",
+        "A value can't be used where escaping does not keep it in its place",
         arguments: [
             "<{{x}}>", "</{{x}}>", "<p{{x}}>", "<p {{x}}>", "<p {{x}}=\"a\">", "<p title={{x}}>", "<p title=a{{x}}>",
             "<p title=\"a\"{{x}}>", "<p title= {{x}} >", "<!--{{x}}-->", "<!-- a {{x}}", "<!DOCTYPE {{x}}>",

@@ -34,7 +34,7 @@ struct MessageSelection: ParsableArguments {
     /// changed.
     ///
     /// - Parameters:
-    ///   - question: the verb that stands before the number of messages, such as `Drop`.
+    ///   - question: the verb before the number of messages, such as `Drop`.
     ///   - done: the participle for the report, such as `dropped`.
     ///   - log: called with the messages of each batch after the action is stored.
     func perform(

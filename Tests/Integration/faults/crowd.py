@@ -13,7 +13,7 @@ import threading
 
 ADDRESSES = 200
 # After so many seconds in which no connection receives anything, the program waits no longer.
-PATIENCE = 60
+TIMEOUT = 60
 LINE = b"NOOP or anything\r\n"
 
 
@@ -30,7 +30,7 @@ def main(port, count, dripping):
         # Replies are read while the other connections are still being made.
         listen(selector, heard, 0)
     quiet_seconds = 0
-    while quiet_seconds < PATIENCE and not all(
+    while quiet_seconds < TIMEOUT and not all(
             b"\r\n" in data or client.fileno() < 0 for client, data in heard.items()):
         quiet_seconds = 0 if listen(selector, heard, 1) else quiet_seconds + 1
     print(json.dumps({
