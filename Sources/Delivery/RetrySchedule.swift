@@ -2,9 +2,9 @@ import RelayCore
 
 /// When a delivery that could not be sent is tried again, and when it is given up.
 ///
-/// A delivery is given up because of the time since acceptance, not because of the number of attempts. So answers that
-/// only ask to wait (`throttled`, `patient`) never make a delivery fail. Throttled answers also do not lengthen the
-/// pauses after other answers. When an operator has a delivery sent again, the pauses begin with the shortest one.
+/// A delivery is given up because of the time since acceptance, not because of the number of attempts. After a
+/// `throttled` or `patient` answer it is never given up, because these answers say nothing about the message. Throttled
+/// answers also do not lengthen the pauses after other answers. When an operator has a delivery sent again, the pauses begin with the shortest one.
 public struct RetrySchedule: Hashable, Sendable {
     /// The pause after the first attempt. Each later attempt doubles the pause, up to `maximum`.
     public var first: Duration
@@ -32,7 +32,7 @@ public struct RetrySchedule: Hashable, Sendable {
         self.throttled = throttled
     }
 
-    /// How long no delivery is given up after the lane moves again. So deliveries that became too old while the lane
+    /// The time in which no delivery is given up. It begins when the lane moves again. So deliveries that became too old while the lane
     /// was held get some more attempts.
     var grace: Duration { min(maximum * 2, giveUpAfter) }
 
@@ -54,8 +54,8 @@ public struct RetrySchedule: Hashable, Sendable {
         }
     }
 
-    /// Returns 2 to the power of `times`, at most 2^40. Multiplied by a millisecond, 2^40 is more than any `maximum`
-    /// and still fits into a Double.
+    /// Returns 2 to the power of `times`, at most 2^40. This limit keeps the shift within an Int. It shortens no pause,
+    /// because even a first pause of 1 ms, times 2^40, is longer than any `maximum`.
     private func doubled(_ times: Int) -> Double { Double(1 << min(max(times, 0), 40)) }
 
     /// The attempts that were made before the current one.
@@ -75,7 +75,7 @@ public struct RetrySchedule: Hashable, Sendable {
 
     /// When to try again after an attempt that ended `now`. Nil means that the delivery is given up.
     ///
-    /// The last attempt is made when `giveUpAfter` is over, and not one regular pause earlier. A delivery is never
+    /// A pause that would end after `giveUpAfter` is shortened, so that the last attempt is made when it is over. A delivery is never
     /// given up at its first attempt, nor at the first one after an operator had it sent again, however long it had to
     /// wait for that attempt. A delivery is also never given up because the account's rate was exceeded, or because of
     /// a cause that an operator must correct. Neither of these says anything about the message.

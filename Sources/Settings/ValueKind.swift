@@ -1,7 +1,8 @@
 import InternetMessage
 import RelayCore
 
-/// The error for a written value that is refused. `reason` is nil when the value only has the wrong form.
+/// The error for a written value that is refused. `reason` is nil when the kind's `expectation`
+/// explains the refusal well enough, as for a wrong form or a number out of range.
 struct ValueError: Error {
     var reason: String?
     /// Whether the written value may hold a secret.

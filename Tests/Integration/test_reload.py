@@ -160,7 +160,8 @@ def test_https_has_the_new_certificate_and_keeps_its_connections(own_relay):
 def test_retries_follow_the_new_schedule(own_relay):
     relay = own_relay({"delivery.retry_first": "1h"})
     key = relay.create_key("live")
-    # Without a region live mail waits. So the test looks at the live lane's rate: 0.96 times the new setting.
+    # Without a region live mail waits, so no retry can be seen. A lane gets its schedule and its rate in one call, so the test
+    # looks at the rate: 0.96 times the new ses.max_send_rate.
     log = change(relay, {"delivery.retry_first": "1s", "retention.simulated": "60s", "ses.max_send_rate": 5})
     assert 'settings="ses.max_send_rate, delivery.retry_first, retention.simulated"' in log
     relay.wait_until(
