@@ -6,9 +6,9 @@ import StrictJSON
 /// Values that could not be read are not in the email, so the indices of the email are not those of the document.
 struct EmailPlaces {
     var email: JSONPointer
-    /// Where mistakes in the subject and in the bodies are reported if a template provides the subject or the bodies.
-    /// Nil if the request itself has them.
+    /// Where a mistake in the subject is reported if a template provides the subject. Nil if the request itself has it.
     var subject: JSONPointer?
+    /// Where a mistake in a body is reported if a template provides the bodies. Nil if the request itself has them.
     var body: JSONPointer?
     var to: [JSONPointer]
     var cc: [JSONPointer]

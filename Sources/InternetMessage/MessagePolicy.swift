@@ -56,7 +56,7 @@ public enum MessageRejection: Error, Hashable, Sendable {
     /// From is missing, occurs more than once, or contains no mailbox or more than one. Or From, Sender, Resent-From or
     /// Resent-Sender can be read in two ways. The sentence says what is wrong.
     case from(String)
-    /// A field that SES accepts once occurs twice. The name is spelt as in `HeaderFieldTable`.
+    /// A field occurs twice, although SES accepts only one. The name is spelt as in `HeaderFieldTable`.
     case duplicateField(name: String)
     /// The header section has more than `limit` octets.
     case headerTooLarge(limit: Int)
