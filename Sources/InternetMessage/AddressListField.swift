@@ -10,8 +10,8 @@ enum AddressListField {
     /// Whether the field contains an address. False for a field that has only blanks, comments and separators, which
     /// SES refuses too.
     ///
-    /// - Throws: `MessageRejection.address`. Its sentence names the field, the number and the text of the address, and
-    ///   says what to write.
+    /// - Throws: `MessageRejection.address`. Its sentence names the field and the text of the faulty address with its
+    ///   position in the list, counted from 1, and says what to write.
     static func holdsAddress(_ body: ArraySlice<UInt8>, field: String) throws(MessageRejection) -> Bool {
         let text = FieldText.unfolded(body)
         var reader = AddressListReader(bytes: text, checksWholly: true)

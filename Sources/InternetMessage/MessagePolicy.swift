@@ -9,8 +9,8 @@ public enum LongLines: String, Hashable, Sendable, CaseIterable {
 public struct PreparationPolicy: Hashable, Sendable {
     /// What happens to lines that are too long.
     public var longLines: LongLines
-    /// The largest header section that is accepted, in octets with its empty line. A preparation can also need this
-    /// much memory.
+    /// The largest header section that is accepted, in octets with its empty line. It is kept in memory until it is
+    /// complete.
     public var maximumHeaderSize: Int
     /// Whether ``PreparationContext/received`` is added.
     public var addReceived: Bool

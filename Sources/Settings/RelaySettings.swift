@@ -1,8 +1,8 @@
 import InternetMessage
 import RelayCore
 
-/// All settings. The initial values are the defaults. The texts of the defaults are made from them, so a row of
-/// ``reference`` does not repeat its default.
+/// All settings. The initial values are the defaults. ``Setting/defaultText`` is made from them, so a row
+/// of ``reference`` does not repeat its default. (`etc/relay.yaml` does: a test compares it.)
 public struct RelaySettings: Sendable, Equatable {
     /// The relay's own name, used in the greeting and in the trace field.
     public var hostname = HostName.ofThisMachine()

@@ -33,10 +33,11 @@ enum Corpus {
 
     static let files = ["fields", "syntax", "octets", "encoded-words", "clients", "authors"]
 
-    /// All cases, or the error if a file cannot be read or has a wrong form.
+    /// All cases except those of `ses.txt`, or the error if a file cannot be read or has a wrong form.
     static let cases = Result { try files.flatMap(read) }
 
-    /// Messages that SES refuses because of other fields or of parts. Tests that compare readings of From skip them.
+    /// The cases of `ses.txt`: messages, refused or accepted, that test parts, or fields other than From. Tests that
+    /// compare readings of From skip them.
     static let sesCases = Result { try read("ses") }
 
     private static func read(_ file: String) throws -> [CorpusCase] {
