@@ -172,9 +172,8 @@ public struct Session: Sendable {
 
     /// The credentials were refused with `reply`.
     ///
-    /// - Parameter last: if it is not nil, the connection is closed after `reply`, and `last` is sent as the last
-    ///   reply. Some clients do not show a reply that comes with the end of the connection, so `reply` must give the
-    ///   reason too.
+    /// - Parameter last: if it is not nil, `last` is sent after `reply`, and then the connection is closed. Some
+    ///   clients do not show a reply that comes with the end of the connection, so `reply` must give the reason too.
     public mutating func authenticationRefused(_ reply: Reply, thenClose last: Reply? = nil) -> Action {
         phase = .commands
         authentication = .refused(reply)

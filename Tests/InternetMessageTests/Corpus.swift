@@ -36,8 +36,8 @@ enum Corpus {
     /// All cases except those of `ses.txt`, or the error if a file cannot be read or has a wrong form.
     static let cases = Result { try files.flatMap(read) }
 
-    /// The cases of `ses.txt`: messages, refused or accepted, that test parts, or fields other than From. Tests that
-    /// compare readings of From skip them.
+    /// The cases of `ses.txt`. Their messages, refused or accepted, are about MIME parts and about fields other than
+    /// From. Tests that compare readings of From skip them.
     static let sesCases = Result { try read("ses") }
 
     private static func read(_ file: String) throws -> [CorpusCase] {
