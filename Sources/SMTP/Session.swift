@@ -6,8 +6,8 @@ import NIOCore
 ///
 /// Its driver reports what happened and carries out the returned action. Some actions ask for a decision
 /// (`.authenticate`, `.checkSender`, `.checkRecipient`, `.openData`). Between such an action and the call that answers
-/// it, the driver must stop reading and must pass no command in. From the action `.receiveData` until the call of
-/// ``messageFinished(_:)``, the driver must pass no command in either.
+/// it, the driver must stop reading and must pass no command in. The driver must also pass in no command from the
+/// action `.receiveData` until the call of ``messageFinished(_:)``.
 public struct Session: Sendable {
     /// The settings that the dialogue itself needs. They do not change during a session. Time limits are not among
     /// them: the driver has the clock.
@@ -139,7 +139,7 @@ public struct Session: Sendable {
         case .authenticating(var exchange):
             return continueAuthentication(exchange.received(Array(line.readableBytesView)), exchange)
         case .deciding, .data, .closed:
-            // The driver did not stop reading, as it must. A reply here would be out of order.
+            // The driver should have stopped reading, but did not. A reply here would be out of order.
             return close()
         }
     }

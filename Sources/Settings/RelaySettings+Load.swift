@@ -158,7 +158,7 @@ private struct Contradiction {
     }
 
     /// PROXY headers are accepted only from named load balancers. If they were accepted from any client, it could claim
-    /// any address. Nil if there is no such listener, or if load balancers are named.
+    /// any address. Nil if no listener takes PROXY headers, or if `proxy_networks` names load balancers.
     private static func missingProxyNetworks(
         _ settings: RelaySettings, for listener: (some CustomStringConvertible)?, in name: String, _ blamed: String
     ) -> String? {
