@@ -25,7 +25,7 @@ extension Admission {
     ///
     /// - Parameters:
     ///   - recipients: at least one.
-    ///   - content: the message, in pieces of any size. Content of more than ``MessageIntake/inlineLimit`` octets goes
+    ///   - content: the message, in pieces of any size. Content of ``MessageIntake/inlineLimit`` octets or more goes
     ///     to the spool as it arrives, so memory stays bounded.
     ///   - maximumDelay: how long the key's rate may delay the message; nil: as long as the settings allow.
     ///   - options: what the client requests in addition to the sending: tags, a time, an idempotency key.

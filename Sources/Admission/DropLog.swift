@@ -1,8 +1,8 @@
 import Logging
 import RelayCore
 
-/// Writes a log line for each message that an operator has dropped, in the same form as the line for any other message
-/// that fails.
+/// Writes a log line `failed` for each message that an operator has dropped, at the level of the lines `sent` and
+/// `simulated`.
 ///
 /// Workers log only the ends that they record. Without these lines, the log would show the beginning of a dropped
 /// message but not its end.

@@ -34,7 +34,7 @@ public struct MessageIntake: Sendable {
     /// The number of octets that most messages do not exceed.
     private static let usualSize = 5120
 
-    /// Above this number of octets a message goes to the spool, piece by piece.
+    /// A message of this number of octets or more goes to the spool, piece by piece.
     public static let inlineLimit = 128 * 1024
     /// The size of a piece, in octets.
     public static let chunkSize = 128 * 1024

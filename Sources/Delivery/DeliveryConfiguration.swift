@@ -20,9 +20,9 @@ public struct DeliveryConfiguration: Sendable {
     /// The most deliveries that one claim takes. Each claim costs a transaction. By default, the initializer sets this
     /// number to ``maxActive``. It does not follow later changes of ``maxActive``.
     public var claimBatch: Int
-    /// The least number of outcomes that are recorded together. Fewer outcomes are recorded together only while no
-    /// waiting delivery can start. With 1, each outcome can be recorded at once. Use 1 for a transport whose attempts
-    /// take time or can't be undone.
+    /// The least number of outcomes that are recorded together. Fewer are recorded together only if no delivery
+    /// waits for its turn, or if nothing may be sent at all, for example because the store fails. With 1, each outcome
+    /// can be recorded at once. Use 1 for a transport whose attempts take time or can't be undone.
     public var settleBatch: Int
     /// The longest time that an outcome waits to be recorded together with others. An outcome waits only while there
     /// are fewer waiting outcomes than attempts in progress. So with one attempt at a time no outcome waits. After a

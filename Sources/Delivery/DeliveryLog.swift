@@ -71,7 +71,8 @@ struct DeliveryLog: Sendable {
         case .sent(let id): logger.info("sent", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .simulated(let id): logger.info("simulated", metadata: metadata(delivery, settlement, sesMessageID: id))
         case .failed, .retry, .released:
-            // The client has already received its reply 250 and does not learn of the failure, so the operator must.
+            // The message was accepted long ago. The application learns of the failure only by a webhook, a report or a
+            // look at the message, so the operator must learn of it too.
             logger.warning(
                 "failed permanently; 'hiveku-relay messages show \(delivery.message)' says what to do",
                 metadata: metadata(delivery, settlement))

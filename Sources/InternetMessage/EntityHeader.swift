@@ -48,8 +48,8 @@ struct EntityContent {
     private(set) var type = "text/plain"
     private(set) var encoding = TransferEncoding.identity
     private(set) var charset = TextCharset.guessed
-    /// Two hyphens and the boundary: a line that begins with these separates the parts of the body. Nil if the body has
-    /// no parts. If it is not nil, `type` is `multipart/…`.
+    /// Two hyphens and the boundary: a line that begins with these separates the parts of the body. Nil if this is
+    /// no multipart, or if its Content-Type has no boundary. If it is not nil, `type` is `multipart/…`.
     private(set) var delimiter: [UInt8]?
     /// Whether the header says `Content-Disposition: attachment`.
     private(set) var isAttachment = false

@@ -70,8 +70,8 @@ final class ConnectionThread: Sendable {
                 if tellsOfHost || error.tellsOfPooler { drop() }
                 if tellsOfHost { connector.suspect(connection.host) }
                 if error.tellsOfPooler { connector.foundPooler() }
-                // If the connection was made for this call, its error is not left over from earlier, so the call is not
-                // tried again.
+                // If the connection was made for this call, its loss is not left over from earlier. In that case the
+                // call is not tried again.
                 let mayTryAgain =
                     error.tellsOfPooler || error.isTransient || error.isEndOfServer && !isNew && !connection.hasAnswered
                 guard mayTryAgain, tries < ConnectionThread.tries, SystemClock().monotonicNow() < deadline else {

@@ -197,7 +197,7 @@ public final class PostgreSQLStore: Sendable {
     private func keepPlace(_ interval: Duration) async {
         var pause = interval
         while !Task.isCancelled {
-            // If the sleep was cancelled, the relay is ending. It has left its place, and must not join again.
+            // If the sleep was cancelled, the relay is ending. It leaves its place, and must not join again.
             guard (try? await Task.sleep(for: pause)) != nil else { return }
             do {
                 try await renewPlace()

@@ -85,7 +85,8 @@ enum QueueRow {
         // nothing is left.
         while rest > 0, !open.isEmpty {
             let share = max(1, rest / open.count)
-            // If there are more keys than places, only the keys whose turn comes first are asked.
+            // Of many keys, only those whose turn comes first are asked: as many as there are places, but at least
+            // `fewKeys`.
             let asked = Array(open.prefix(max(rest, QueueRow.fewKeys)))
             let found = try pick(lane, asked, share: share, now: now, in: connection)
             let byKey = Dictionary(grouping: found, by: \.key)

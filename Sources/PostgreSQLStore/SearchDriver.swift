@@ -145,7 +145,8 @@ struct SearchDriver {
     private static let lanes =
         "driver.lane IN (\(Lane.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")))"
 
-    /// The state of all messages that have a recipient with this status; nil if such messages may be in several states.
+    /// The state whose driver finds every message that has a recipient with this status, even if the message itself is
+    /// in another state; nil if there is no such driver.
     private static func state(ofAllWith status: RecipientStatus) -> MessageState? {
         switch status {
         case .queued: .queued

@@ -84,6 +84,7 @@ public protocol FeedbackStore: Sendable {
     /// Stores a ``FeedbackStatus`` without its ``FeedbackStatus/waiting``. If `FeedbackStatus/lastReportAt` or
     /// `FeedbackStatus/lastAnswerAt` is nil, the stored time stays.
     func record(_ status: FeedbackStatus) async throws
-    /// When the last event of a live message was reported, and when a live message was last sent; nil: never.
+    /// When an SQS message was last read (``FeedbackStatus/lastReportAt``), and when a live message was last sent; nil:
+    /// never.
     func feedbackTimes() async throws -> (lastEvent: Timestamp?, lastSent: Timestamp?)
 }

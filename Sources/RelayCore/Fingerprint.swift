@@ -111,6 +111,6 @@ public struct ContentHash: Sendable {
     }
 
     /// The hashes of the whole content. `code`: 16 octets. `former`: the 32 octets under which an earlier version may
-    /// have remembered the same content; nil after `RepeatKey/formerUntil`.
+    /// have remembered the same content; nil if `RepeatKey/formerUntil` is nil or has passed.
     public func finished() -> (code: [UInt8], former: [UInt8]?) { (code.code(), former?.digest()) }
 }

@@ -41,8 +41,8 @@ public struct DueSenderReport: Sendable {
         self.recipients = recipients
     }
 
-    /// A report waits until all deliveries of its message have ended, so that there is one report for all recipients.
-    /// It waits no longer than this.
+    /// A report waits while a delivery of its message is queued or being sent, so that there is one report for all
+    /// recipients. It waits no longer than this.
     public static let longestWait = Duration.seconds(3600)
     /// A report waits at least this long after the last failure, so that failures in quick succession are put into one
     /// report.

@@ -54,7 +54,8 @@ public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStor
     /// Rewrites a value that is already stored, and syncs it. Throws a ``StoreError`` if the store can't be written at
     /// the moment.
     func checkWritable() async throws
-    /// Returns when a writer and a reader of the store have each had a turn. This shows that the store still processes
+    /// Returns when the connections that mail needs most have each had a turn: with SQLite the writer and a reader, with
+    /// PostgreSQL those for submissions and for deliveries. This shows that the store still processes
     /// its work, even while the database can't be used.
     func turn() async
     /// The version of the current tables. Throws a ``StoreError`` if the store can't be read at the moment.
@@ -292,7 +293,8 @@ public protocol MessageRecords: Sendable {
     /// page of the store. So the call takes a limited time even if few or no messages satisfy the filter.
     func messagePage(_ filter: MessageFilter, lookingAt most: Int, now: Timestamp) async throws -> MessagePage
     /// Adds messages that are not in the index of words yet (``MessageFilter/words``), a limited number at a time.
-    /// Returns a lower bound of the number of deliveries that are still missing; 0 if all are in the index.
+    /// Returns a lower bound of the number of deliveries that are still missing and can be added now; 0 if there are
+    /// none, or if another relay is adding them.
     func indexWords() async throws -> Int
     /// The body of a message. Throws ``StoreError/noSuchMessage(_:)``, or ``StoreError/bodyGone(_:)`` if it is no
     /// longer kept.

@@ -276,7 +276,8 @@ public protocol WebhookStore: Sendable {
         limit: Int, room: [WebhookID: Int], otherwise: Int, ofFailing: Int, leaseUntil: Timestamp, now: Timestamp
     ) async throws -> [(call: WebhookCall, webhook: Webhook)]
     /// Must be called once, before this relay claims its first call. While no relay made calls, no webhook could fail.
-    /// So the time after which a failing webhook is disabled counts from `now` again.
+    /// So the time after which a failing webhook is disabled counts from `now` again, unless another relay on the store
+    /// is alive and has made calls in the meantime.
     func beginCalling(now: Timestamp) async throws
     /// Records attempts in one transaction. Returns the webhooks that were disabled by these attempts: those whose
     /// endpoint is gone, and those that have failed for ``Webhook/timeout``.

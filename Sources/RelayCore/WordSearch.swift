@@ -111,7 +111,8 @@ extension WordSearch {
     }
 
     /// Whether a scalar is a combining mark of accented letters. Such marks are removed. Marks of other scripts
-    /// distinguish letters, so a letter keeps them.
+    /// distinguish letters: a letter that has such a mark within one scalar keeps it, and a separate mark ends the
+    /// word.
     private static func isAccent(_ scalar: Unicode.Scalar) -> Bool { 0x300...0x36F ~= scalar.value }
 
     private static func folded(_ scalar: Unicode.Scalar) -> Unicode.Scalar {

@@ -85,7 +85,7 @@ extension RelaySettings {
             "How long a client may take to authenticate after it has connected."),
         Setting(
             "submission.max_rate_delay", \.submission.maximumRateDelay, .duration(.zero, .seconds(60)),
-            "How long a message is delayed at most if its key sends too fast; it is refused if it would have to wait longer."
+            "How long a message over SMTP may be delayed if its key sends too fast; for a longer time, it is refused."
         ),
         Setting(
             "submission.plaintext_auth_networks", \.submission.plaintextAuthenticationNetworks, listOf: .network,

@@ -57,7 +57,8 @@ enum RelayUser {
         // one of these groups.
         let groups = entry.map { initgroups($0.pointee.pw_name, group) } ?? setgroups(0, nil)
         // Set HOME to the user's home, as systemd does. libpq and the AWS credentials look for files there, and the
-        // user can't access root's home. Commands call this function before they start threads.
+        // user can't access root's home. Commands call this function before they open the store, so before libpq reads
+        // HOME.
         if let entry { setenv("HOME", entry.pointee.pw_dir, 1) } else { unsetenv("HOME") }
         // For root, these calls can't be undone. The C library applies them to all threads, except to the first thread
         // once Dispatch has parked it. Some commands call this function after that, but they end soon. `serve` calls it

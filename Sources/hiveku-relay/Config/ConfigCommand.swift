@@ -34,7 +34,7 @@ struct ConfigCheck: AsyncParsableCommand {
             for warning in warnings { printError("warning: \(warning)") }
             print("\(common.path ?? "no settings file, the defaults"): no mistakes")
         } else {
-            for mistake in mistakes { printError("\(mistake)") }
+            for mistake in mistakes { printFailure("\(mistake)") }
         }
         if !mistakes.isEmpty { throw ExitCode(78) }
     }

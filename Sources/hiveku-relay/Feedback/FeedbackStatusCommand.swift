@@ -7,9 +7,9 @@ struct FeedbackStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show whether SES's events arrive.",
         discussion: """
-            The output begins with the state: off (no SQS queue is set), failing (the relay can't read the SQS queue), idle \
-            (no relay tries to read it), silent (live mail was sent, and no events about it have arrived), untried (no events \
-            were expected yet) or working.
+            The output begins with the state (with --json, it is the member state). The states are: off (no SQS queue \
+            is set), failing (the relay can't read the SQS queue), idle (no relay tries to read it), silent (live mail \
+            was sent, and no events about it have arrived), untried (no events were expected yet) and working.
             """)
 
     @Flag(help: "Print one JSON document.") var json = false
