@@ -251,7 +251,8 @@ struct FeedbackMachine {
 
     /// The number of long polls that should run.
     private var receiversNow: Int {
-        // Record first what is in memory. Then one message tests whether the store works again.
+        // Record first what is in memory. Then one long poll brings messages that test whether the store works
+        // again.
         if store.isOn { return inHand == 0 ? 1 : 0 }
         return queue.isOn ? 1 : wantedReceivers
     }

@@ -94,8 +94,8 @@ public struct Email: Sendable {
         public var contentType: String?
         /// The identifier by which the HTML shows the file as `cid:…` (RFC 2392), without angle brackets.
         ///
-        /// A file with an identifier is part of what the HTML shows. It is placed next to the HTML in a
-        /// multipart/related.
+        /// If the email has HTML, a file with an identifier is part of what the HTML shows: it is placed next to the
+        /// HTML in a multipart/related. Without HTML, it is placed with the other files.
         public var contentID: String?
         /// The content of the file.
         public var content: Base64Text

@@ -61,8 +61,8 @@ public final class TLSProbe {
 
     /// Reads at most `count` bytes. The result is empty after the server has sent close_notify.
     ///
-    /// - Throws: `TLSError` with the code `truncated` if the connection ends without close_notify, or if no data
-    ///   arrives in time.
+    /// - Throws: `TLSError` with the code `truncated` if the connection ends in another way, if a record can't be read,
+    ///   or if no data arrives in time.
     public func read(_ count: Int) throws(TLSError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var filled = 0

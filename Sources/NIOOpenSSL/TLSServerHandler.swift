@@ -369,8 +369,8 @@ public final class TLSServerHandler: ChannelDuplexHandler {
         if let ciphertext = self.connection?.takeOutbound(), ciphertext.readableBytes > 0 {
             context.writeAndFlush(self.wrapOutboundOut(ciphertext), promise: promise)
         } else {
-            // There is no ciphertext, because all writes were empty. An empty write to the channel completes their
-            // promise after those of earlier writes.
+            // There is no ciphertext. If there is a promise, all writes were empty. An empty write to the channel
+            // completes the promise after those of earlier writes.
             if let promise { context.write(self.wrapOutboundOut(ByteBuffer()), promise: promise) }
             if flushAnyway { context.flush() }
         }

@@ -111,7 +111,7 @@ public protocol SubmissionStore: Sendable {
     )
 
     /// The requests that were accepted under these fingerprints of an ``Idempotency`` at most ``Fingerprint/memory``
-    /// before `now`, or after `now` if a clock was ahead. Fingerprints without a request are left out.
+    /// before `now`, or at most that long after `now` if a clock was ahead. Fingerprints without a request are left out.
     func requests(
         under fingerprints: [Fingerprint], now: Timestamp
     ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest]
@@ -302,8 +302,8 @@ public protocol MessageRecords: Sendable {
     /// A summary of the queue at the time `now`.
     func queueStatus(now: Timestamp) async throws -> QueueStatus
     /// The messages that satisfy the filter and that `operatorAction` would change, newest first. Throws
-    /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and ``StoreError/bodyGone(_:)`` if the filter
-    /// has the id of only one message and this message can't be sent again. `progress` is called with the number of
+    /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and for a retry ``StoreError/bodyGone(_:)`` if
+    /// the filter has the id of only one message and the bytes of this message are gone. `progress` is called with the number of
     /// messages found so far.
     func matching(
         _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
@@ -355,8 +355,8 @@ public let gaveUpReason = "gave up after"
 
 /// How long ended messages are kept.
 public struct Retention: Hashable, Sendable {
-    /// How long the records of sent messages are kept. The bodies of these messages are deleted as soon as they are
-    /// sent.
+    /// How long the records of sent messages are kept. A body is deleted as soon as all
+    /// deliveries of its message are sent or suppressed and no report to its sender needs it.
     public var sent: Duration
     /// How long messages of simulated sends are kept, with their bodies.
     public var simulated: Duration

@@ -65,7 +65,7 @@ public enum CopiedTable: String, CaseIterable, Sendable {
         }
     }
 
-    /// The most rows that are in memory at a time; fewer for a table with large rows.
+    /// The most rows that are read from the source at a time: few for a table with large rows, otherwise no limit.
     var largestBatch: Int { self == .templateVersion ? 10 : .max }
 
     /// The columns in the order of a row's values. A column that is written as a name alone has whole numbers.

@@ -258,7 +258,7 @@ public protocol WebhookStore: Sendable {
     /// Changes a webhook, starting from what is stored at that moment. Returns the changed webhook; nil if there is
     /// none. A webhook that is enabled again no longer counts as failing.
     func update(_ id: WebhookID, _ change: @escaping @Sendable (inout Webhook) -> Void) async throws -> Webhook?
-    /// Deletes a webhook with all its calls. Returns false if there was none.
+    /// Deletes a webhook with its calls; if there are very many, `pruneCalls` deletes the rest later. Returns false if there was none.
     func deleteWebhook(_ id: WebhookID) async throws -> Bool
     /// A webhook's statistics at the time `now`.
     func statistics(of id: WebhookID, now: Timestamp) async throws -> WebhookStatistics
@@ -277,7 +277,7 @@ public protocol WebhookStore: Sendable {
     ) async throws -> [(call: WebhookCall, webhook: Webhook)]
     /// Must be called once, before this relay claims its first call. While no relay made calls, no webhook could fail.
     /// So the time after which a failing webhook is disabled counts from `now` again, unless another relay on the store
-    /// is alive and has made calls in the meantime.
+    /// is alive: it makes the calls.
     func beginCalling(now: Timestamp) async throws
     /// Records attempts in one transaction. Returns the webhooks that were disabled by these attempts: those whose
     /// endpoint is gone, and those that have failed for ``Webhook/timeout``.

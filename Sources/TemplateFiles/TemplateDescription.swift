@@ -40,7 +40,8 @@ extension TemplateFiles {
 
 /// Writes a text as a scalar of YAML 1.1.
 enum YAMLString {
-    /// The text as a scalar: without quotes if every reader then reads it as a text, and otherwise in double quotes.
+    /// The text as a scalar: without quotes if it is certain that every reader reads it as a text (it has only ASCII
+    /// letters, digits and a few signs), and otherwise in double quotes.
     static func written(_ text: String) -> String { isPlain(text) ? text : quoted(text) }
 
     private static func isPlain(_ text: String) -> Bool {

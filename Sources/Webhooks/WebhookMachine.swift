@@ -218,7 +218,8 @@ struct WebhookMachine: Sendable {
         if result.isSuccess, standing.hasMore || wasFailing { mayBeDue = true }
         standings[id] = standing.calls == 0 && !standing.isFailing ? nil : standing
         if standings.count > WebhookMachine.mostStandings { forgetIdle() }
-        // Until this call ended, there may have been no free place. If so, calls that were due were not claimed.
+        // The result keeps the call's place until it is recorded. If no place is free, calls may have become due that
+        // were not claimed.
         if occupied >= limits.calls { mayBeDue = true }
         return (attempt, wasFailing == standing.isFailing ? nil : standing.isFailing)
     }
