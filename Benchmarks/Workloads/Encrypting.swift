@@ -5,7 +5,8 @@ import NIOOpenSSL
 import RelayCore
 
 extension Workload {
-    /// Both ends of TLS 1.3 in one thread: the relay's handler in a channel without a socket, and a client of OpenSSL's.
+    /// Both ends of TLS 1.3 in one thread: the relay's handler in a channel without a socket, and a client of
+    /// OpenSSL's.
     static let encrypting = [
         Workload("TLS, both ends: handshake, ECDSA P-256", repetitions: 10) {
             let contexts = try TLSContexts()

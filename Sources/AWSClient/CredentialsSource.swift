@@ -5,8 +5,8 @@ protocol CredentialsSource: Sendable {
     /// The name for the log: `environment`, `file /etc/aws (profile default)`.
     var name: String { get }
     func load() async -> SourceAnswer
-    /// Returns the fingerprint of the file that holds the credentials; nil if there is no such file. The fingerprint differs from
-    /// the last one if the file may have changed. It is cheap enough to be read before every request.
+    /// Returns the fingerprint of the file that holds the credentials; nil if there is no such file. The fingerprint
+    /// differs from the last one if the file may have changed. It is cheap enough to be read before every request.
     func fingerprint() -> FileFingerprint?
 }
 

@@ -3,7 +3,8 @@ import RelayCore
 
 /// The values that a key's rules may have, as an operator writes them on the command line or on the page.
 public enum KeyRules {
-    /// What is wrong with a value. The text follows the rule's name: `must be within 100 years`, or `'x' is not a domain; …`.
+    /// What is wrong with a value. The text follows the rule's name: `must be within 100 years`, or
+    /// `'x' is not a domain; …`.
     public struct Mistake: Error, CustomStringConvertible {
         public let description: String
     }

@@ -490,8 +490,8 @@ extension LaneMachine {
         else { return false }
         if let settlesAt, now.monotonic < settlesAt { return false }
         // Outcomes wait for a full batch only while deliveries wait for their turn and may be sent. Otherwise the batch
-        // might never fill: while the store fails, no delivery starts, and the deliveries that wait for their turn leave
-        // no room for new claims.
+        // might never fill: while the store fails, no delivery starts, and the deliveries that wait for their turn
+        // leave no room for new claims.
         return active.unsettled.count >= configuration.settleBatch || !hasNext
     }
 

@@ -4,7 +4,8 @@ import RelayCore
 ///
 /// A delivery is given up because of the time since acceptance, not because of the number of attempts. After a
 /// `throttled` or `patient` answer it is never given up, because these answers say nothing about the message. Throttled
-/// answers also do not lengthen the pauses after other answers. When an operator has a delivery sent again, the pauses begin with the shortest one.
+/// answers also do not lengthen the pauses after other answers. When an operator has a delivery sent again, the pauses
+/// begin with the shortest one.
 public struct RetrySchedule: Hashable, Sendable {
     /// The pause after the first attempt. Each later attempt doubles the pause, up to `maximum`.
     public var first: Duration
@@ -32,8 +33,8 @@ public struct RetrySchedule: Hashable, Sendable {
         self.throttled = throttled
     }
 
-    /// The time in which no delivery is given up. It begins when the lane moves again. So deliveries that became too old while the lane
-    /// was held get some more attempts.
+    /// The time in which no delivery is given up. It begins when the lane moves again. So deliveries that became too
+    /// old while the lane was held get some more attempts.
     var grace: Duration { min(maximum * 2, giveUpAfter) }
 
     /// The upper bound of all pauses.
@@ -75,10 +76,10 @@ public struct RetrySchedule: Hashable, Sendable {
 
     /// When to try again after an attempt that ended `now`. Nil means that the delivery is given up.
     ///
-    /// A pause that would end after `giveUpAfter` is shortened, so that the last attempt is made when it is over. A delivery is never
-    /// given up at its first attempt, nor at the first one after an operator had it sent again, however long it had to
-    /// wait for that attempt. A delivery is also never given up because the account's rate was exceeded, or because of
-    /// a cause that an operator must correct. Neither of these says anything about the message.
+    /// A pause that would end after `giveUpAfter` is shortened, so that the last attempt is made when it is over. A
+    /// delivery is never given up at its first attempt, nor at the first one after an operator had it sent again,
+    /// however long it had to wait for that attempt. A delivery is also never given up because the account's rate was
+    /// exceeded, or because of a cause that an operator must correct. Neither of these says anything about the message.
     func nextAttempt(
         after tries: Tries, pace: DeliveryOutcome.Pace, queuedSince: Timestamp, now: Timestamp, random: Double
     ) -> Timestamp? {

@@ -2,8 +2,8 @@ import SESTransport
 
 extension Judge {
     /// The identities that let `domain` send: the domain itself, and its parent domains, because SES verifies a domain
-    /// together with its subdomains. The top-level domain is left out. A deep name has at most five: the name itself and
-    /// the four shortest, because mostly the registered domain is verified.
+    /// together with its subdomains. The top-level domain is left out. A deep name has at most five: the name itself
+    /// and the four shortest, because mostly the registered domain is verified.
     public static func identities(for domain: String) -> [String] {
         let labels = domain.split(separator: ".")
         guard labels.count > 1 else { return [domain] }

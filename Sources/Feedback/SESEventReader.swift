@@ -140,7 +140,8 @@ public enum SESEventReader {
         return String(Substring(address))
     }
 
-    /// Replaces unprintable characters by spaces, because the texts come from any mail server and go to terminals and logs.
+    /// Replaces unprintable characters by spaces, because the texts come from any mail server and go to terminals and
+    /// logs.
     private static func printable(_ detail: RecipientEvent.Detail) -> RecipientEvent.Detail {
         func clean(_ text: String?) -> String? {
             guard let text, text.utf8.contains(where: { !(0x20...0x7E ~= $0) }) else { return text }

@@ -39,8 +39,9 @@ struct PartScanner {
         var fault: MessageRejection?
         var multipart: Multipart?
         var isFirstLine = true
-        /// Whether an empty line has come. It ends the header, unless the next line is a boundary of an outer multipart.
-        /// Then SES's parser counts the CRLF of the empty line as part of that boundary, and ignores the part.
+        /// Whether an empty line has come. It ends the header, unless the next line is a boundary of an outer
+        /// multipart. Then SES's parser counts the CRLF of the empty line as part of that boundary, and ignores the
+        /// part.
         var isEnded = false
     }
 

@@ -63,8 +63,8 @@ package struct FieldWriter {
     /// Writes an unstructured field (RFC 5322 section 2.2.1).
     ///
     /// - Parameter isVerbatim: whether an ASCII value is written unchanged, even if a reader could find an encoded word
-    ///   in it. It is true for all fields that the application adds, because some have a syntax of their own, and false for
-    ///   the subject.
+    ///   in it. It is true for all fields that the application adds, because some have a syntax of their own, and false
+    ///   for the subject.
     package mutating func field(_ name: String, text: String, isVerbatim: Bool) {
         begin(name)
         let start = octets.count

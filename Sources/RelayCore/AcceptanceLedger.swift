@@ -90,8 +90,9 @@ public struct AcceptanceLedger: Sendable {
     /// - Parameters:
     ///   - standing: returns the data about a key; nil if there is no such key. Called once for each key of the batch.
     ///   - firstOfRepeat: returns the message that was accepted under a fingerprint at most ``Fingerprint/memory``
-    ///     before `now`, or at most that long after `now` if a clock was ahead; nil if there is none. A message that has failed, been
-    ///     cancelled or been suppressed does not count. A message that was accepted earlier in this batch counts.
+    ///     before `now`, or at most that long after `now` if a clock was ahead; nil if there is none. A message that
+    ///     has failed, been cancelled or been suppressed does not count. A message that was accepted earlier in this
+    ///     batch counts.
     ///   - earlierRequest: returns the request that was accepted under a fingerprint of an ``Idempotency`` within the
     ///     same time, whatever became of its message; nil if there is none.
     public mutating func decide(

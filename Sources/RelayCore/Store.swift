@@ -54,9 +54,9 @@ public protocol RelayStore: KeyDirectoryStore, KeyAdministration, SubmissionStor
     /// Rewrites a value that is already stored, and syncs it. Throws a ``StoreError`` if the store can't be written at
     /// the moment.
     func checkWritable() async throws
-    /// Returns when the connections that mail needs most have each had a turn: with SQLite the writer and a reader, with
-    /// PostgreSQL those for submissions and for deliveries. This shows that the store still processes
-    /// its work, even while the database can't be used.
+    /// Returns when the connections that mail needs most have each had a turn: with SQLite the writer and a reader,
+    /// with PostgreSQL those for submissions and for deliveries. This shows that the store still processes its work,
+    /// even while the database can't be used.
     func turn() async
     /// The version of the current tables. Throws a ``StoreError`` if the store can't be read at the moment.
     func schemaVersion() async throws -> Int
@@ -111,7 +111,8 @@ public protocol SubmissionStore: Sendable {
     )
 
     /// The requests that were accepted under these fingerprints of an ``Idempotency`` at most ``Fingerprint/memory``
-    /// before `now`, or at most that long after `now` if a clock was ahead. Fingerprints without a request are left out.
+    /// before `now`, or at most that long after `now` if a clock was ahead. Fingerprints without a request are left
+    /// out.
     func requests(
         under fingerprints: [Fingerprint], now: Timestamp
     ) async throws -> [Fingerprint: AcceptanceLedger.EarlierRequest]
@@ -303,8 +304,8 @@ public protocol MessageRecords: Sendable {
     func queueStatus(now: Timestamp) async throws -> QueueStatus
     /// The messages that satisfy the filter and that `operatorAction` would change, newest first. Throws
     /// ``StoreError/noSuchMessage(_:)`` for an id that does not exist, and for a retry ``StoreError/bodyGone(_:)`` if
-    /// the filter has the id of only one message and the bytes of this message are gone. `progress` is called with the number of
-    /// messages found so far.
+    /// the filter has the id of only one message and the bytes of this message are gone. `progress` is called with the
+    /// number of messages found so far.
     func matching(
         _ operatorAction: OperatorAction, _ filter: MessageFilter, now: Timestamp, progress: @Sendable (Int) -> Void
     ) async throws -> [MessageID]

@@ -258,7 +258,8 @@ public protocol WebhookStore: Sendable {
     /// Changes a webhook, starting from what is stored at that moment. Returns the changed webhook; nil if there is
     /// none. A webhook that is enabled again no longer counts as failing.
     func update(_ id: WebhookID, _ change: @escaping @Sendable (inout Webhook) -> Void) async throws -> Webhook?
-    /// Deletes a webhook with its calls; if there are very many, `pruneCalls` deletes the rest later. Returns false if there was none.
+    /// Deletes a webhook with its calls; if there are very many, `pruneCalls` deletes the rest later. Returns false if
+    /// there was none.
     func deleteWebhook(_ id: WebhookID) async throws -> Bool
     /// A webhook's statistics at the time `now`.
     func statistics(of id: WebhookID, now: Timestamp) async throws -> WebhookStatistics

@@ -70,8 +70,9 @@ public struct WebhookAddressPolicy: Hashable, Sendable {
     ]
 
     /// The special-purpose blocks within 2000::/3. Outside 2000::/3, only NAT64 leads to public addresses. The rest is
-    /// unassigned, or has a special purpose such as unspecified, loopback, IPv4-compatible, local (fc00::/7), link-local
-    /// (fe80::/10), site-local (fec0::/10), multicast (ff00::/8), discard (100::/64) or segment routing (5f00::/16).
+    /// unassigned, or has a special purpose such as unspecified, loopback, IPv4-compatible, local (fc00::/7),
+    /// link-local (fe80::/10), site-local (fec0::/10), multicast (ff00::/8), discard (100::/64) or segment routing
+    /// (5f00::/16).
     static let special6Texts = [
         "2001::/23",  // protocol assignments: Teredo, benchmarks, ORCHID
         "2001:db8::/32", "3fff::/20",  // documentation

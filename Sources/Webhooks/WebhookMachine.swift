@@ -93,8 +93,8 @@ struct WebhookMachine: Sendable {
     /// Whether the last attempt to use the store failed.
     var storeFails: Bool { storeRetry != nil }
 
-    /// Whether `moment` has come. No moment is set more than `longest` ahead. One that is farther ahead was set before the
-    /// clock was set back, and counts as come.
+    /// Whether `moment` has come. No moment is set more than `longest` ahead. One that is farther ahead was set before
+    /// the clock was set back, and counts as come.
     private func ready(_ moment: Timestamp?, _ longest: Duration, at now: Timestamp) -> Bool {
         moment.map { $0 <= now || $0 > now + longest } ?? true
     }

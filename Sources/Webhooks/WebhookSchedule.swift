@@ -48,8 +48,8 @@ enum WebhookSchedule {
         if result.isSuccess { return .delivered }
         if result.status == 410 { return .gone }
         let deadline = call.createdAt + Webhook.timeout
-        // If the relay was down until the call's time was over, the first attempt comes after that. If it fails, the call
-        // still gets a second attempt.
+        // If the relay was down until the call's time was over, the first attempt comes after that. If it fails, the
+        // call still gets a second attempt.
         if now >= deadline, call.attempts > 0 { return .failed }
         let pause = first.inSeconds * Double(1 << min(max(call.attempts, 0), 16))
         var due = now + .milliseconds(Int64(pause * (1 - jitter + 2 * jitter * random) * 1000))

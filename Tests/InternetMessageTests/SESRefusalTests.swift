@@ -203,8 +203,8 @@ struct SESRefusalTests {
         }
     }
 
-    /// If this test and `size` pass, SES can refuse a call neither for an address of the envelope nor for the size of the
-    /// message.
+    /// If this test and `size` pass, SES can refuse a call neither for an address of the envelope nor for the size of
+    /// the message.
     @Test("SES's parser accepts every address that the envelope may hold")
     func envelope() throws {
         var generator = SeededGenerator(seed: 7)

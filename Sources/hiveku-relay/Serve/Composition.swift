@@ -41,8 +41,8 @@ extension SMTPServerConfiguration {
 
 extension HTTPServerConfiguration {
     init(_ settings: RelaySettings) {
-        // Large requests are written to the state directory: the service has permission to write there, and its disk has
-        // room for messages. If the database is on a server, the directory need not exist.
+        // Large requests are written to the state directory: the service has permission to write there, and its disk
+        // has room for messages. If the database is on a server, the directory need not exist.
         let directory = settings.stateDirectory
         let isUsable = settings.database.file != nil || FileManager.default.isWritableFile(atPath: directory)
         self.init(
