@@ -24,9 +24,8 @@ def either(request, relay):
 
 def framed(page, selector="body"):
     """The text in the preview. If the preview is replaced while it is read, raises StaleElementReferenceException."""
-    frame = page.one("iframe.mail")
-    page.driver.switch_to.frame(frame)
     try:
+        page.driver.switch_to.frame(page.one("iframe.mail"))
         found = page.all(selector)
         return found[0].text if found else ""
     except WebDriverException as error:
